@@ -1,0 +1,134 @@
+"""The command ``ncf``: runs the course, one notebook, and keeps what they measured."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from . import __version__
+from .parameters import ParameterError
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit status: 0, 1 if a run failed, 2 if misused.
+
+    Args:
+        arguments: list of strings; those of the process if None.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.command(options)
+    except (ParameterError, ValueError, OSError) as error:
+        print(f"ncf: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ncf: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="ncf", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"ncf_utils {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    course = commands.add_parser("course", help="execute the notebooks and report one table")
+    course.set_defaults(command=_course)
+    course.add_argument("select", nargs="*", help="names or globs, such as '08*'; all if none")
+    course.add_argument("--notebooks", default="notebooks", help="folder [%(default)s]")
+    course.add_argument("--build", default="build", help="executed copies go here [%(default)s]")
+    course.add_argument("--jobs", type=_jobs, default=1, help="notebooks at a time [%(default)s]")
+    course.add_argument(
+        "--cell-timeout", type=int, default=600, help="seconds a cell may take [%(default)s]"
+    )
+    _add_parameters(course)
+
+    run = commands.add_parser("run", help="execute one notebook and keep what it measured")
+    run.set_defaults(command=_run)
+    run.add_argument("notebook")
+    run.add_argument("output", help="the executed copy")
+    run.add_argument("--results", required=True, help="CSV that the run's row is added to")
+    _add_parameters(run)
+
+    collect = commands.add_parser("collect", help="add files that NCF_RECORD named to a CSV")
+    collect.set_defaults(command=_collect)
+    collect.add_argument("records", nargs="+", help="files of one JSON object a line")
+    collect.add_argument("--results", required=True, help="CSV that the rows are added to")
+
+    refresh = commands.add_parser("refresh", help="execute notebooks and store their outputs")
+    refresh.set_defaults(command=_refresh)
+    refresh.add_argument("select", nargs="*", help="names or globs; all if none")
+    refresh.add_argument("--notebooks", default="notebooks", help="folder [%(default)s]")
+    return parser
+
+
+def _add_parameters(parser):
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a notebook parameter; a list is written '[64, 32]'",
+    )
+
+
+def _jobs(text):
+    jobs = int(text)
+    if jobs < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return jobs
+
+
+def _value(text):
+    """A parameter's value: a JSON literal, or Python's spelling of one, or else text."""
+    spelled = {"True": True, "False": False, "None": None}
+    try:
+        return spelled[text] if text in spelled else json.loads(text)
+    except ValueError:
+        return text
+
+
+def _parameters(options):
+    return {name: _value(text) for name, text in options.parameters}
+
+
+def _course(options):
+    from .course import find_notebooks, run_course
+
+    notebooks = find_notebooks(options.notebooks, options.select)
+    outcomes = run_course(
+        notebooks, options.build, _parameters(options), options.jobs, options.cell_timeout
+    )
+    return int(any(outcome.error for outcome in outcomes))
+
+
+def _run(options):
+    from .course import run_to_results
+
+    outcome = run_to_results(
+        options.notebook, options.output, _parameters(options), options.results
+    )
+    print(f"{outcome.name}  {outcome.seconds:.1f} s  {outcome.error or outcome.text}")
+    return int(bool(outcome.error))
+
+
+def _collect(options):
+    from .results import add_rows, read_records
+
+    rows = [row for path in options.records for row in read_records(path)]
+    total = add_rows(options.results, rows)
+    print(f"{options.results}: {len(rows)} runs read, {total} rows")
+    return 0
+
+
+def _refresh(options):
+    from .course import find_notebooks, refresh_notebook
+
+    failed = False
+    for path in find_notebooks(options.notebooks, options.select):
+        outcome = refresh_notebook(Path(path))
+        failed |= bool(outcome.error)
+        print(f"{outcome.name}  {outcome.seconds:.1f} s  {outcome.error or outcome.text}")
+    return int(failed)

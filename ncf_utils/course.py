@@ -1,0 +1,278 @@
+"""Runs notebooks from outside: the whole course, one with other parameters, or to store outputs."""
+
+import os
+import re
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from multiprocessing import get_context
+from pathlib import Path
+
+from .parameters import ParameterError, _nearest
+from .results import add_rows, read_records, recorded
+
+# Said by TensorFlow and by the kernel's debugger, and of no use in a notebook's output.
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+# Keeps the kernel from warning, at each start, that it listens on loopback unencrypted.
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=ERROR"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of running one notebook.
+
+    Attributes:
+        name: the notebook's file name without its suffix.
+        seconds: from the start of its kernel to the end of its last cell.
+        text: what it measured, as `record` shows it; "" where it records nothing.
+        error: one line naming the cell and the error; "" where it passed.
+    """
+
+    name: str
+    seconds: float
+    text: str = ""
+    error: str = ""
+
+
+def find_notebooks(folder, patterns=()):
+    """Notebooks of a folder, in the order of their names.
+
+    Args:
+        folder: where the notebooks are.
+        patterns: names or globs, with or without the suffix, such as ``"08*"``; all if empty.
+
+    Raises:
+        ValueError: a pattern matches nothing; the message names the nearest notebook.
+    """
+    found = {path.stem: path for path in sorted(Path(folder).glob("*.ipynb"))}
+    if not found:
+        raise ValueError(f"no notebooks in {folder}")
+    chosen = set()
+    for pattern in patterns:
+        stem = Path(pattern).name.removesuffix(".ipynb")
+        matching = [name for name in found if fnmatch(name, stem)]
+        if not matching:
+            raise ValueError(f"no notebook matches {pattern!r}{_nearest(stem, found)}")
+        chosen.update(matching)
+    return [path for name, path in found.items() if name in chosen or not patterns]
+
+
+def run_notebook(notebook, output, parameters=None, cell_timeout=None):
+    """Execute a notebook with papermill, in its own folder; errors come back, and are not raised.
+
+    Args:
+        notebook: path of the notebook.
+        output: path of the executed copy; written as far as it got, also after an error.
+        parameters: dict of name -> value to write over the notebook's own.
+        cell_timeout: seconds that one cell may take; no limit if None.
+
+    Returns:
+        Outcome.
+    """
+    import nbformat
+    import papermill
+
+    notebook, output = Path(notebook).resolve(), Path(output).resolve()
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    start = time.perf_counter()
+    error = text = ""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.unlink(missing_ok=True)
+        papermill.execute_notebook(
+            notebook,
+            output,
+            parameters or {},
+            cwd=notebook.parent,
+            kernel_name="python3",
+            execution_timeout=cell_timeout,
+            extra_arguments=KERNEL_ARGUMENTS,
+            progress_bar=False,
+        )
+        text = recorded(nbformat.read(output, as_version=4))[1]
+    except Exception as problem:  # whatever goes wrong in one notebook, the others go on
+        cells = nbformat.read(output, as_version=4).cells if output.exists() else ()
+        error = describe(problem, cells)
+    return Outcome(notebook.stem, time.perf_counter() - start, text, error)
+
+
+def describe(problem, cells=()):
+    """One line on why a notebook did not run: the cell, the error, or the line that it stopped at.
+
+    Args:
+        problem: what papermill or nbclient raised.
+        cells: the notebook's cells, executed as far as it got.
+    """
+    name = getattr(problem, "ename", type(problem).__name__)
+    lines = getattr(problem, "evalue", str(problem)).splitlines()
+    message = next((line.strip() for line in lines if line.strip()), "")
+    if not message and hasattr(problem, "traceback"):  # a bare assert says nothing: show it
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", "".join(f"{part}\n" for part in problem.traceback))
+        stopped = re.findall(r"^-+> *\d+ (.*)$", trace, re.MULTILINE)
+        message = stopped[-1].strip() if stopped else ""
+    # A dead kernel or a time-out does not say where: the last cell that was started.
+    cell = max((cell.get("execution_count") or 0 for cell in cells), default=0)
+    return f"{f'cell {cell}: ' if cell else ''}{name}{': ' if message else ''}{message}"
+
+
+def declared_parameters(notebook):
+    """Names in the cell of a notebook that is tagged ``parameters``."""
+    import papermill
+
+    return set(papermill.inspect_notebook(str(notebook)))
+
+
+def run_course(notebooks, build, parameters=None, jobs=1, cell_timeout=None, report=print):
+    """Execute notebooks into a folder, with a progress bar over them, and report one table.
+
+    Args:
+        notebooks: paths.
+        build: folder for the executed copies.
+        parameters: name -> value, given to each notebook that has a parameter of that name.
+        jobs: notebooks that run at a time, each in its own process.
+        cell_timeout: seconds that one cell may take.
+        report: is called with each line of the table.
+
+    Returns:
+        list of Outcome, in the order of `notebooks`.
+
+    Raises:
+        ParameterError: none of the notebooks has a parameter of that name.
+    """
+    from tqdm import tqdm
+
+    chosen = _parameters_by_notebook(notebooks, parameters or {})
+    start = time.perf_counter()
+    outcomes = {}
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn")) as pool:
+        runs = {}
+        for path in notebooks:
+            run = pool.submit(
+                run_notebook, path, Path(build) / path.name, chosen[path], cell_timeout
+            )
+            runs[run] = path
+        width = max(len(path.stem) for path in notebooks)
+        # Without a terminal there is no bar: a line a notebook as it ends.
+        with tqdm(total=len(runs), desc="course", unit="notebook", disable=None) as bar:
+            try:
+                for run in as_completed(runs):
+                    outcome = outcomes[runs[run]] = run.result()
+                    bar.set_postfix_str(f"{outcome.name}, {outcome.seconds:.0f} s")
+                    bar.update()
+                    if bar.disable:
+                        state = "FAILED" if outcome.error else "passed"
+                        report(f"[{len(outcomes)}/{len(runs)}] {outcome.name} {state}")
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    outcomes = [outcomes[path] for path in notebooks]
+    _report_table(outcomes, width, time.perf_counter() - start, report)
+    return outcomes
+
+
+def _parameters_by_notebook(notebooks, parameters):
+    declared = {path: declared_parameters(path) if parameters else set() for path in notebooks}
+    everywhere = set().union(*declared.values())
+    for name in parameters:
+        if name not in everywhere:
+            near = _nearest(name, everywhere)
+            raise ParameterError(f"no notebook has a parameter {name}{near}")
+    return {
+        path: {name: value for name, value in parameters.items() if name in declared[path]}
+        for path in notebooks
+    }
+
+
+def _report_table(outcomes, width, seconds, report):
+    report("")
+    report(f"{'notebook':<{width}}  seconds  measured")
+    for outcome in outcomes:
+        shown = f"FAILED {outcome.error}" if outcome.error else outcome.text or "-"
+        report(f"{outcome.name:<{width}}  {outcome.seconds:7.1f}  {shown}")
+    failed = sum(bool(outcome.error) for outcome in outcomes)
+    report("")
+    report(
+        f"{len(outcomes)} notebooks, {len(outcomes) - failed} passed, {failed} failed,"
+        f" {seconds:.0f} s"
+    )
+
+
+def run_to_results(notebook, output, parameters, results):
+    """Execute one notebook and add what it recorded to a results CSV.
+
+    Args:
+        notebook, output, parameters: as in `run_notebook`.
+        results: path of the CSV, see `ncf_utils.results.add_rows`.
+
+    Returns:
+        Outcome; its error is set, and no row is written, where the notebook failed or records
+        nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "record.jsonl"
+        before = os.environ.get("NCF_RECORD")
+        os.environ["NCF_RECORD"] = str(lines)
+        try:
+            outcome = run_notebook(notebook, output, parameters)
+        finally:
+            os.environ.pop("NCF_RECORD")
+            if before is not None:
+                os.environ["NCF_RECORD"] = before
+        if outcome.error:
+            return outcome
+        if not lines.exists():
+            return Outcome(outcome.name, outcome.seconds, error="the notebook records nothing")
+        add_rows(results, read_records(lines))
+    return outcome
+
+
+def refresh_notebook(notebook, cell_timeout=None):
+    """Execute a notebook as it stands and store its outputs in it.
+
+    Nothing is written where a cell fails. What changes from run to run (times, the patch version
+    of Python) is left out of the file.
+
+    Returns:
+        Outcome.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    path = Path(notebook)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    start = time.perf_counter()
+    content = nbformat.read(path, as_version=4)
+    code = [cell for cell in content.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.outputs, cell.execution_count = [], None
+    try:
+        client = NotebookClient(
+            content,
+            timeout=cell_timeout,
+            kernel_name="python3",
+            record_timing=False,
+            extra_arguments=KERNEL_ARGUMENTS,
+            resources={"metadata": {"path": str(path.resolve().parent)}},
+        )
+        client.execute()
+    except Exception as problem:
+        return Outcome(path.stem, time.perf_counter() - start, error=describe(problem, code))
+    content.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    content.metadata["language_info"] = {"name": "python"}
+    content.metadata.pop("widgets", None)
+    part = path.with_name(path.name + ".part")
+    part.write_text(nbformat.writes(content) + "\n", encoding="utf-8", newline="\n")
+    os.replace(part, path)
+    return Outcome(path.stem, time.perf_counter() - start, recorded(content)[1])

@@ -1,0 +1,206 @@
+"""What a notebook measured: shown in it, read back from it, and kept one tidy CSV row a run.
+
+A notebook ends with ``record(parameters, model="GMF", test_hr=…)``. Its output holds nothing but
+reproducible numbers, so that a stored output can be compared. Where the environment variable
+``NCF_RECORD`` names a file, every digit, the seconds and the versions are appended to it as one
+line of JSON; ``ncf run`` and ``ncf collect`` make rows of such lines.
+"""
+
+import csv
+import json
+import math
+import numbers
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from . import __version__
+from .parameters import KINDS
+
+MIME = "application/vnd.ncf.result+json"
+
+#: Two runs that agree in all of these are the same run, and share a row.
+KEY = ("dataset", "framework", "model", *(name for name in KINDS if name != "dataset"))
+MEASURED = (
+    "picked_epoch",
+    "validation_hr",
+    "validation_ndcg",
+    "test_hr",
+    "test_ndcg",
+    "refit_hr",
+    "refit_ndcg",
+    "best_test_hr",
+)
+PROVENANCE = ("seconds", "cpus", "python", "ncf_utils", "numpy", "torch", "tensorflow", "keras")
+COLUMNS = KEY + MEASURED + PROVENANCE
+
+
+def record(parameters=None, /, *, seconds=None, **values):
+    """Show what a notebook measured, and append it to the file that ``NCF_RECORD`` names.
+
+    Args:
+        parameters: dict of the parameters that the run started from, as `check_parameters`
+            returns it.
+        seconds: time spent in training; kept in the file, not shown.
+        **values: names -> numbers, strings, booleans or None. The columns of the results are
+            ``framework``, ``model`` and those of `MEASURED`; any other name makes its own column.
+
+    Raises:
+        ValueError: a value is no plain value, or is no finite number.
+
+    >>> record({"num_factors": 8}, model="GMF", test_hr=0.51234, test_ndcg=0.28765, pairs=98662)
+    HR@10 0.512, NDCG@10 0.288, pairs 98,662
+    """
+    row = {name: _plain(name, value) for name, value in ((parameters or {}) | values).items()}
+    text = _sentence({name: row[name] for name in values})
+    rounded = {n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()}
+    if path := os.environ.get("NCF_RECORD"):
+        provenance = {"seconds": _plain("seconds", seconds)} | _versions()
+        line = json.dumps(row | provenance, allow_nan=False) + "\n"
+        # One write to a file opened for appending: runs that share a file do not mix lines.
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+        from IPython.display import display
+
+        display({MIME: rounded, "text/plain": text}, raw=True)
+    else:
+        print(text)
+
+
+def _plain(name, value):
+    """`value` as JSON holds it; numpy's numbers become Python's."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, item) for item in value]
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real) and math.isfinite(value):
+        return float(value)
+    raise ValueError(f"record: {name} = {value!r} is neither a finite number nor plain text")
+
+
+LABELS = {
+    "picked_epoch": "epoch",
+    "validation_hr": "validation HR@10",
+    "validation_ndcg": "validation NDCG@10",
+    "test_hr": "HR@10",
+    "test_ndcg": "NDCG@10",
+    "refit_hr": "refit HR@10",
+    "refit_ndcg": "refit NDCG@10",
+    "best_test_hr": "best test HR@10",
+}
+
+
+def _sentence(values):
+    """The numbers among `values`, as the course's table shows them."""
+    parts = []
+    for name, value in values.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            shown = f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+            parts.append(f"{LABELS.get(name, name.replace('_', ' '))} {shown}")
+    return ", ".join(parts) or "nothing measured"
+
+
+def _versions():
+    loaded = {name: sys.modules.get(name) for name in ("numpy", "torch", "tensorflow", "keras")}
+    return {
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "ncf_utils": __version__,
+        **{name: str(module.__version__) for name, module in loaded.items() if module},
+    }
+
+
+def recorded(notebook):
+    """What an executed notebook measured.
+
+    Args:
+        notebook: the notebook, as nbformat reads it.
+
+    Returns:
+        (values, text) of its last `record`; ({}, "") where it has none.
+    """
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    bundles = [output.data for output in outputs if MIME in output.get("data", {})]
+    return (dict(bundles[-1][MIME]), bundles[-1]["text/plain"]) if bundles else ({}, "")
+
+
+def read_records(path):
+    """The rows in a file that `record` wrote.
+
+    Raises:
+        ValueError: a line is not a JSON object; the message names file and line.
+    """
+    rows = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            rows.append(dict(json.loads(line)))
+        except (ValueError, TypeError):
+            raise ValueError(f"{path}, line {number}: expected a JSON object") from None
+    return rows
+
+
+def add_rows(path, rows):
+    """Add runs to a results CSV; a run that is already there is replaced.
+
+    The file is read, and replaced in one step, under a lock, so that any number of processes can
+    add to it and a reader never finds half a file. The columns are those of `COLUMNS`, in that
+    order, then any others.
+
+    Args:
+        path: the CSV; made where there is none.
+        rows: dicts of column -> value, as `read_records` returns them.
+
+    Returns:
+        int, the number of rows that the file now holds.
+    """
+    from filelock import FileLock
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(path.name + ".lock")):
+        kept = {_key(row): row for row in read_rows(path)} if path.exists() else {}
+        for row in rows:
+            row = {name: _cell(value) for name, value in row.items()}
+            kept[_key(row)] = row
+        columns = list(dict.fromkeys([*COLUMNS, *(name for row in kept.values() for name in row)]))
+        _replace_csv(path, columns, kept.values())
+    return len(kept)
+
+
+def read_rows(path):
+    """The rows of a results CSV, as dicts of column -> text."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, restval=""))
+
+
+def _key(row):
+    return tuple(row.get(name, "") for name in KEY)
+
+
+def _cell(value):
+    """A value as CSV text that reads back as the same number, list or truth value."""
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _replace_csv(path, columns, rows):
+    file = tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".part", encoding="utf-8", newline="", delete=False
+    )
+    try:
+        with file:
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except BaseException:
+        os.unlink(file.name)
+        raise
