@@ -1,0 +1,205 @@
+"""Negative sampling: from observed interactions to training instances.
+
+Built step by step in notebook 04, `negative_sampling`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncf_utils.data import Interactions
+
+STRATEGIES = ("uniform", "popularity", "all")
+
+
+class NegativeSampler:
+    """Draw fresh negatives for every training positive, epoch after epoch.
+
+    A negative is an item that the user has not touched *in training*. The held-out test item is
+    therefore a possible negative, as in the paper: a sampler that avoided it would have to know
+    it. Negatives are drawn with replacement, independently for each positive.
+
+    Args:
+        train: the training interactions.
+        num_negatives: negatives for each positive, an integer of at least 1.
+        strategy: ``"uniform"`` over the items that the user has not touched; ``"popularity"``,
+            in proportion to an item's training count to the power 0.75 (Mikolov et al., 2013);
+            ``"all"``, every missing pair once, for tiny data (`num_negatives` is then not used).
+        seed: an integer or a `numpy.random.SeedSequence`; the same seed gives the same epochs.
+
+    Raises:
+        ValueError: an argument is out of range, or a user has touched every item, so that no
+            negative exists; the message names the user.
+
+    Example:
+        >>> train = Interactions.from_pairs([0, 0, 1], [0, 2, 1], num_users=2, num_items=4)
+        >>> user, item, label = NegativeSampler(train, num_negatives=2, seed=0).epoch()
+        >>> len(label), float(label.sum())
+        (9, 3.0)
+    """
+
+    def __init__(self, train: Interactions, num_negatives=4, strategy="uniform", seed=0):
+        if isinstance(num_negatives, bool) or not isinstance(num_negatives, (int, np.integer)):
+            raise ValueError(f"num_negatives must be an integer, not {num_negatives!r}")
+        if num_negatives < 1:
+            raise ValueError(f"num_negatives must be at least 1, not {num_negatives}")
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
+        self.train = train
+        self.num_negatives = int(num_negatives)
+        self.strategy = strategy
+        self._rng = np.random.default_rng(seed)
+        self._seen = _SeenItems(train)
+        if strategy == "popularity":
+            weight = train.item_counts() ** 0.75
+            self._cumulative = np.cumsum(weight / weight.sum())
+        if strategy != "all":
+            stuck = np.flatnonzero((self._seen.num_missing == 0) & (train.user_counts() > 0))
+            if len(stuck):
+                raise ValueError(
+                    f"user {stuck[0]} has interacted with all {train.num_items} items, "
+                    "so no negative can be drawn for them; leave such users out of training"
+                )
+
+    def sample(self, user) -> np.ndarray:
+        """Draw one negative for each entry of `user`.
+
+        Args:
+            user: integer array of any shape.
+
+        Returns:
+            int32 array of the same shape: items that the user has not touched in training.
+        """
+        user = np.asarray(user)
+        if self.strategy == "popularity":
+            return self._sample_by_popularity(user.ravel()).reshape(user.shape)
+        return self._seen.sample_missing(self._rng, user.ravel()).reshape(user.shape)
+
+    def epoch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One epoch's training instances, shuffled, with fresh negatives.
+
+        Returns:
+            `user`, `item` (int32) and `label` (float32: 1 observed, 0 missing), each of shape
+            (len(train) * (1 + num_negatives),).
+        """
+        if self.strategy == "all":
+            user, item, label = self._all_pairs()
+        else:
+            user, item = self._groups()
+            label = np.zeros(item.shape, np.int64)
+            label[:, 0] = 1
+            user = np.broadcast_to(user, item.shape)
+        # Packed into one integer, an instance is shuffled in one pass instead of three.
+        packed = ((user.astype(np.int64) << 32) | (item.astype(np.int64) << 1) | label).ravel()
+        self._rng.shuffle(packed)
+        return (
+            (packed >> 32).astype(np.int32),
+            ((packed >> 1) & 0x7FFFFFFF).astype(np.int32),
+            (packed & 1).astype(np.float32),
+        )
+
+    def epoch_groups(self) -> tuple[np.ndarray, np.ndarray]:
+        """One epoch as groups, shuffled: each positive beside its own fresh negatives.
+
+        The instances are those of `epoch`, in another order: a positive and its negatives stay
+        together, so that a model looks their common user up once, and a pairwise loss such as
+        BPR finds its pairs. The label of column 0 is 1, of the others 0.
+
+        Returns:
+            `user` of shape (len(train), 1) and `item` of shape (len(train), 1 + num_negatives),
+            int32; column 0 of `item` is the positive.
+
+        Raises:
+            ValueError: the strategy is ``"all"``, which has no groups.
+        """
+        if self.strategy == "all":
+            raise ValueError('strategy "all" has no groups; use epoch()')
+        order = self._rng.permutation(len(self.train))
+        user, item = self._groups()
+        return user[order], item[order]
+
+    def _groups(self):
+        # Negatives are drawn in the order of the users: neighbouring look-ups hit the same memory.
+        user = self.train.user[:, None]
+        item = np.empty((len(self.train), 1 + self.num_negatives), np.int32)
+        item[:, 0] = self.train.item
+        item[:, 1:] = self.sample(np.broadcast_to(user, (len(user), self.num_negatives)))
+        return user, item
+
+    def _all_pairs(self):
+        shape = self.train.num_users, self.train.num_items
+        label = np.zeros(shape, np.int64)
+        label[self.train.user, self.train.item] = 1
+        user, item = np.indices(shape, dtype=np.int32)
+        return user, item, label
+
+    def _sample_by_popularity(self, user):
+        negative = np.empty(len(user), np.int32)
+        pending = np.arange(len(user))
+        for _ in range(20):  # most draws succeed at once; a few users need many
+            draw = np.searchsorted(self._cumulative, self._rng.random(len(pending)), "right")
+            negative[pending] = np.minimum(draw, self.train.num_items - 1)
+            pending = pending[self._seen.contains(user[pending], negative[pending])]
+            if len(pending) == 0:
+                return negative
+        for one in np.unique(user[pending]):  # exactly, for users who have nearly everything
+            missing = np.setdiff1d(np.arange(self.train.num_items), self.train.items_of(one))
+            weight = np.diff(self._cumulative, prepend=0)[missing]
+            if weight.sum() == 0:  # only items that nobody has touched are left
+                weight = np.ones(len(missing))
+            rows = pending[user[pending] == one]
+            negative[rows] = self._rng.choice(missing, len(rows), p=weight / weight.sum())
+        return negative
+
+
+class _SeenItems:
+    """Which items each user has touched, for membership tests and draws from the complement.
+
+    With a user's sorted items s_0 < s_1 < ..., exactly s_j - j missing items lie before s_j. So
+    the r-th missing item is r + #{j : s_j - j <= r}: one binary search, no rejection, no loop.
+    The binary searches of all users run as one, over keys offset by user. Memory is linear in
+    the number of interactions; while a bit for each user-item pair takes no more than
+    `MAX_BITMAP_BYTES`, such a bitmap answers membership faster.
+    """
+
+    MAX_BITMAP_BYTES = 2**26
+
+    def __init__(self, train: Interactions):
+        self.num_items = train.num_items
+        self.indptr = train.indptr
+        self.num_missing = train.num_items - np.diff(train.indptr)
+        self.pairs = np.sort(train.user.astype(np.int64) * train.num_items + train.item)
+        place = np.arange(len(train)) - train.indptr[train.user]
+        self.missing_before = self.pairs - place
+        self.bitmap = None
+        if train.num_users * train.num_items <= 8 * self.MAX_BITMAP_BYTES:
+            self.bitmap = np.zeros(train.num_users * train.num_items // 8 + 1, np.uint8)
+            np.bitwise_or.at(self.bitmap, self.pairs >> 3, _bit(self.pairs))
+
+    def contains(self, user, item):
+        pair = user.astype(np.int64) * self.num_items + item
+        if self.bitmap is not None:
+            return (self.bitmap[pair >> 3] & _bit(pair)) != 0
+        at = np.searchsorted(self.pairs, pair)
+        return self.pairs[np.minimum(at, len(self.pairs) - 1)] == pair
+
+    def sample_missing(self, rng, user):
+        if self.bitmap is None:
+            return self._sample_exactly(rng, user)
+        # Uniform over all items; the few draws that hit a seen item are replaced by exact draws
+        # from the complement, so that the result is uniform over the complement.
+        item = rng.integers(self.num_items, size=len(user), dtype=np.int32)
+        hit = np.flatnonzero(self.contains(user, item))
+        item[hit] = self._sample_exactly(rng, user[hit])
+        return item
+
+    def _sample_exactly(self, rng, user):
+        rank = (rng.random(len(user)) * self.num_missing[user]).astype(np.int64)
+        before = np.searchsorted(
+            self.missing_before, user.astype(np.int64) * self.num_items + rank, "right"
+        )
+        return (rank + before - self.indptr[user]).astype(np.int32)
+
+
+def _bit(pair):
+    return np.left_shift(np.uint8(1), (pair & 7).astype(np.uint8))

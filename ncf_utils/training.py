@@ -1,0 +1,227 @@
+"""What training shares between the frameworks: checks, the epoch loop, the history, the pick.
+
+A framework's `fit` says how to train one epoch and how to score; this module does the rest, so
+that both frameworks see the same batches and pick their epoch by the same rule.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncf_utils.data import Dataset
+from ncf_utils.metrics import evaluate
+from ncf_utils.sampler import NegativeSampler
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOSSES = ("log", "squared", "bpr")
+OPTIMIZERS = ("adam", "sgd", "rmsprop", "adagrad")
+ACTIVATIONS = ("relu", "linear", "tanh", "sigmoid")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model and how it got there.
+
+    Attributes:
+        model: the model, with the weights of the picked epoch.
+        history: DataFrame, one row an epoch (epoch 0 is the untrained model), with columns `epoch`,
+            `loss`, `validation_hr`, `validation_ndcg`, `test_hr`, `test_ndcg`, `seconds`.
+        picked_epoch: the epoch with the best validation NDCG; the last one where there is no
+            validation split. The test columns are for looking at, and never used to pick.
+        seconds: time spent training, evaluation not counted.
+    """
+
+    model: Any
+    history: pd.DataFrame
+    picked_epoch: int
+    seconds: float
+
+    @property
+    def picked(self) -> pd.Series:
+        """The history's row of the picked epoch."""
+        return self.history.set_index("epoch").loc[self.picked_epoch]
+
+    def __repr__(self):
+        row = self.picked
+        return (
+            f"Fit(picked epoch {self.picked_epoch} of {self.history.epoch.max()}: "
+            f"test HR@10 {row.test_hr:.3f}, NDCG@10 {row.test_ndcg:.3f})"
+        )
+
+
+def check_choice(name, value, choices):
+    """Raise a ValueError that names the parameter unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def check_number(name, value, least, integer=False, strict=False):
+    """Raise a ValueError that names the parameter unless `value` is a number >= `least`."""
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        raise ValueError(f"{name} must be {'an integer' if integer else 'a number'}, not {value!r}")
+    if value < least or (strict and value == least):
+        raise ValueError(
+            f"{name} must be {'above' if strict else 'at least'} {least}, not {value!r}"
+        )
+
+
+def check_architecture(num_users, num_items, hidden_layers=(), **sizes):
+    """Check the sizes of a model; `sizes` are further integers of at least 1."""
+    for name, value in {"num_users": num_users, "num_items": num_items, **sizes}.items():
+        check_number(name, value, 1, integer=True)
+    if not isinstance(hidden_layers, (list, tuple)):
+        raise ValueError(f"hidden_layers must be a list of widths, not {hidden_layers!r}")
+    for width in hidden_layers:
+        check_number("each width in hidden_layers", width, 1, integer=True)
+
+
+def tower_config(num_users, num_items, hidden_layers, embedding_dim, activation, dropout):
+    """Check an MLP's arguments and return them as a dictionary, `embedding_dim` filled in.
+
+    By default the two embeddings, concatenated, are as wide as the first hidden layer: the tower
+    of the paper.
+    """
+    check_architecture(num_users, num_items, hidden_layers)
+    check_choice("activation", activation, ACTIVATIONS)
+    check_number("dropout", dropout, 0)
+    if dropout >= 1:
+        raise ValueError(f"dropout must be below 1, not {dropout!r}")
+    if embedding_dim is None:
+        embedding_dim = max(1, hidden_layers[0] // 2) if len(hidden_layers) else 8
+    check_number("embedding_dim", embedding_dim, 1, integer=True)
+    return {
+        "num_users": num_users,
+        "num_items": num_items,
+        "hidden_layers": list(hidden_layers),
+        "embedding_dim": embedding_dim,
+        "activation": activation,
+        "dropout": dropout,
+    }
+
+
+def check_pretrained(gmf_config, mlp_config, alpha):
+    """Raise a ValueError unless the two models can start a NeuMF with share `alpha`."""
+    check_number("alpha", alpha, 0)
+    if alpha > 1:
+        raise ValueError(f"alpha must be at most 1, not {alpha!r}")
+    for name in ("num_users", "num_items"):
+        if gmf_config[name] != mlp_config[name]:
+            raise ValueError(
+                f"{name} differs: {gmf_config[name]} in the GMF, {mlp_config[name]} in the MLP"
+            )
+    if not mlp_config["hidden_layers"]:
+        raise ValueError("the MLP has no hidden layers, so there is no tower to copy")
+
+
+def pretrained_weights(gmf, mlp, alpha):
+    """The weights of a NeuMF that starts from a GMF and an MLP (He et al., 2017, eq. 13).
+
+    Args:
+        gmf, mlp: weights by name, as `get_weights` of either framework returns them.
+        alpha: the GMF's share of the output layer.
+
+    Returns:
+        NeuMF's weights by name.
+    """
+    weights = {name: value for name, value in mlp.items() if name.startswith("tower")}
+    for branch, source in (("gmf", gmf), ("mlp", mlp)):
+        for side in ("user", "item"):
+            weights[f"{branch}_{side}_embedding"] = source[f"{side}_embedding"]
+    kernels = [alpha * gmf["output.kernel"], (1 - alpha) * mlp["output.kernel"]]
+    weights["output.kernel"] = np.concatenate(kernels)
+    weights["output.bias"] = alpha * gmf["output.bias"] + (1 - alpha) * mlp["output.bias"]
+    return weights
+
+
+def check_weights(weights, shapes):
+    """Raise a ValueError that names the first weight whose name or shape is not in `shapes`."""
+    for name in sorted(set(weights) ^ set(shapes)):
+        raise ValueError(f"weight {name} is {'unknown' if name in weights else 'missing'}")
+    for name, shape in shapes.items():
+        if np.shape(weights[name]) != tuple(shape):
+            raise ValueError(
+                f"weight {name} has shape {np.shape(weights[name])}, expected {tuple(shape)}"
+            )
+
+
+def groups_per_step(batch_size, num_negatives):
+    """How many positives, each beside its negatives, make up about `batch_size` instances."""
+    return max(1, round(batch_size / (1 + num_negatives)))
+
+
+def run_epochs(
+    model,
+    dataset: Dataset,
+    *,
+    train_epoch: Callable[[np.ndarray, np.ndarray], float],
+    score: Callable,
+    get_weights: Callable[[], Any],
+    set_weights: Callable[[Any], None],
+    num_negatives: int,
+    strategy: str,
+    epochs: int,
+    patience: int | None,
+    seed: int,
+    evaluate_test: bool,
+    progress: bool,
+) -> Fit:
+    """Train epoch by epoch, keep the weights that validate best, and return a `Fit`.
+
+    Args:
+        train_epoch: trains on one epoch's `user` (P, 1) and `item` (P, 1 + num_negatives) and
+            returns the mean loss.
+        score: the model's score function, see `ncf_utils.metrics.evaluate`.
+        get_weights: copies the weights out.
+        set_weights: puts a copy back.
+
+    Raises:
+        FloatingPointError: the loss is no longer a number.
+    """
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    check_number("epochs", epochs, 1, integer=True)
+    if patience is not None:
+        check_number("patience", patience, 1, integer=True)
+    sampler = NegativeSampler(dataset.train, num_negatives, strategy, seed)
+    splits = [s for s in ("validation", "test") if getattr(dataset, s) is not None]
+    if not evaluate_test:
+        splits.remove("test")
+
+    def measure(epoch, loss, seconds):
+        row = {"epoch": epoch, "loss": loss}
+        for split in splits:
+            result = evaluate(score, dataset, split)
+            row |= {f"{split}_hr": result.hr, f"{split}_ndcg": result.ndcg}
+        return row | {"seconds": seconds}
+
+    history = [measure(0, math.nan, 0.0)]
+    best, best_weights = -1.0, None
+    bar = tqdm(range(1, epochs + 1), desc="epochs", leave=False, disable=not progress)
+    for epoch in bar:
+        start = time.perf_counter()
+        loss = train_epoch(*sampler.epoch_groups())
+        seconds = time.perf_counter() - start
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} in epoch {epoch}: try a smaller learning_rate"
+            )
+        history.append(measure(epoch, loss, seconds))
+        quality = history[-1].get("validation_ndcg", epoch)
+        if quality > best:
+            best, picked, best_weights = quality, epoch, get_weights()
+        bar.set_postfix(loss=f"{loss:.4f}")
+        if patience is not None and epoch - picked >= patience:
+            break
+    set_weights(best_weights)
+    history = pd.DataFrame(history)
+    return Fit(model, history, picked, float(history.seconds.sum()))
