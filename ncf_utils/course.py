@@ -19,8 +19,9 @@ QUIET = {
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
-# Keeps the kernel from warning, at each start, that it listens on loopback unencrypted.
-KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=ERROR"]
+# A kernel warns at each start that it listens on loopback unencrypted, and now and then reports
+# its own shutdown as an error.
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,10 @@ def declared_parameters(notebook):
     """Names in the cell of a notebook that is tagged ``parameters``."""
     import papermill
 
-    return set(papermill.inspect_notebook(str(notebook)))
+    try:
+        return set(papermill.inspect_notebook(str(notebook)))
+    except ValueError as error:
+        raise ValueError(f"{notebook}: {error}") from None
 
 
 def run_course(notebooks, build, parameters=None, jobs=1, cell_timeout=None, report=print):
@@ -150,30 +154,26 @@ def run_course(notebooks, build, parameters=None, jobs=1, cell_timeout=None, rep
 
     chosen = _parameters_by_notebook(notebooks, parameters or {})
     start = time.perf_counter()
-    outcomes = {}
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn")) as pool:
-        runs = {}
-        for path in notebooks:
-            run = pool.submit(
-                run_notebook, path, Path(build) / path.name, chosen[path], cell_timeout
-            )
-            runs[run] = path
-        width = max(len(path.stem) for path in notebooks)
-        # Without a terminal there is no bar: a line a notebook as it ends.
-        with tqdm(total=len(runs), desc="course", unit="notebook", disable=None) as bar:
-            try:
-                for run in as_completed(runs):
-                    outcome = outcomes[runs[run]] = run.result()
-                    bar.set_postfix_str(f"{outcome.name}, {outcome.seconds:.0f} s")
-                    bar.update()
-                    if bar.disable:
-                        state = "FAILED" if outcome.error else "passed"
-                        report(f"[{len(outcomes)}/{len(runs)}] {outcome.name} {state}")
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    outcomes = [outcomes[path] for path in notebooks]
-    _report_table(outcomes, width, time.perf_counter() - start, report)
+    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn"))
+    # Without a terminal there is no bar: a line a notebook as it ends.
+    with pool, tqdm(total=len(notebooks), desc="course", unit="notebook", disable=None) as bar:
+        runs = [
+            pool.submit(run_notebook, path, Path(build) / path.name, chosen[path], cell_timeout)
+            for path in notebooks
+        ]
+        try:
+            for done, run in enumerate(as_completed(runs), start=1):
+                outcome = run.result()
+                line = f"{outcome.name} {'FAILED' if outcome.error else 'passed'}"
+                bar.set_postfix_str(line)
+                bar.update()
+                if bar.disable:
+                    report(f"[{done}/{len(runs)}] {line}, {outcome.seconds:.1f} s")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    outcomes = [run.result() for run in runs]
+    _report_table(outcomes, time.perf_counter() - start, report)
     return outcomes
 
 
@@ -190,16 +190,16 @@ def _parameters_by_notebook(notebooks, parameters):
     }
 
 
-def _report_table(outcomes, width, seconds, report):
+def _report_table(outcomes, seconds, report):
+    width = max(len(outcome.name) for outcome in outcomes)
     report("")
     report(f"{'notebook':<{width}}  seconds  measured")
     for outcome in outcomes:
         shown = f"FAILED {outcome.error}" if outcome.error else outcome.text or "-"
         report(f"{outcome.name:<{width}}  {outcome.seconds:7.1f}  {shown}")
     failed = sum(bool(outcome.error) for outcome in outcomes)
-    report("")
     report(
-        f"{len(outcomes)} notebooks, {len(outcomes) - failed} passed, {failed} failed,"
+        f"\n{len(outcomes)} notebooks, {len(outcomes) - failed} passed, {failed} failed,"
         f" {seconds:.0f} s"
     )
 

@@ -34,7 +34,13 @@ MEASURED = (
     "best_test_hr",
 )
 PROVENANCE = ("seconds", "cpus", "python", "ncf_utils", "numpy", "torch", "tensorflow", "keras")
-COLUMNS = KEY + MEASURED + PROVENANCE
+
+#: The columns of every results file, in this order; those of other names follow when they are used.
+COLUMNS = (
+    *("dataset", "framework", "model", "num_factors", "hidden_layers", "embedding_dim"),
+    *("num_negatives", "batch_size", "learning_rate", "optimizer", "loss", "epochs", "seed"),
+    *("pretrain", "refit", *MEASURED, *PROVENANCE),
+)
 
 
 def record(parameters=None, /, *, seconds=None, **values):

@@ -1,0 +1,64 @@
+# What you can do here: `make help`. Every target makes the virtual environment that it needs.
+VENV ?= .venv
+PYTHON ?= python3
+# Given to pip at installation, for instance to ask for PyTorch's CPU build (see README.md).
+PIP_OPTIONS ?=
+# Notebooks that run at a time.
+JOBS ?= 1
+# For `make course` and `make refresh`: names or globs of notebooks; all where empty.
+NOTEBOOK ?=
+# Given to JupyterLab.
+LAB_OPTIONS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# TensorFlow: no chatter, and the same sums on every CPU.
+export TF_CPP_MIN_LOG_LEVEL := 3
+export TF_ENABLE_ONEDNN_OPTS := 0
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help course test lab bench refresh format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  Variables: NOTEBOOK="08*" JOBS=2 VENV=.venv PYTHON=python3.12 PIP_OPTIONS="..." NO_BROWSER=1'
+
+course: $(READY) ## execute every notebook into build/ and report what each measured
+	$(BIN)/ncf course $(NOTEBOOK) --jobs $(JOBS)
+
+test: $(READY) ## lint, unit tests, and every notebook against its stored outputs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pytest
+	$(BIN)/pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadfile
+
+lab: $(READY) ## open the course in JupyterLab, on this machine only
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
+		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+		$(if $(NO_BROWSER),--no-browser) $(LAB_OPTIONS)
+
+bench: $(READY) ## measure sampler, metrics and parsing against plain Python
+	$(BIN)/python -m benchmarks.run
+
+refresh: $(READY) ## execute the notebooks where they stand and store their outputs
+	$(BIN)/ncf refresh $(NOTEBOOK)
+
+format: $(READY) ## format the code and the notebooks
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove what was made here: build/, caches and the virtual environment
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis $(VENV)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Python 3.11 or newer is needed; name one with PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		echo 'Python cannot make a virtual environment; on Debian: apt install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -c constraints.txt -e '.[all]'
+	@touch $@
