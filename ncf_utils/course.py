@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 
-from .parameters import ParameterError, _nearest
+from .parameters import ParameterError, nearest
 from .results import add_rows, read_records, recorded
 
 # Said by TensorFlow and by the kernel's debugger, and of no use in a notebook's output.
@@ -59,7 +59,7 @@ def find_notebooks(folder, patterns=()):
         stem = Path(pattern).name.removesuffix(".ipynb")
         matching = [name for name in found if fnmatch(name, stem)]
         if not matching:
-            raise ValueError(f"no notebook matches {pattern!r}{_nearest(stem, found)}")
+            raise ValueError(f"no notebook matches {pattern!r}{nearest(stem, found)}")
         chosen.update(matching)
     return [path for name, path in found.items() if name in chosen or not patterns]
 
@@ -182,7 +182,7 @@ def _parameters_by_notebook(notebooks, parameters):
     everywhere = set().union(*declared.values())
     for name in parameters:
         if name not in everywhere:
-            near = _nearest(name, everywhere)
+            near = nearest(name, everywhere)
             raise ParameterError(f"no notebook has a parameter {name}{near}")
     return {
         path: {name: value for name, value in parameters.items() if name in declared[path]}

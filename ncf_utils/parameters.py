@@ -7,8 +7,8 @@ into one line that says what is allowed, before anything is trained with it.
 
 import ast
 import difflib
+import os
 import reprlib
-from pathlib import Path
 
 
 class ParameterError(ValueError):
@@ -59,7 +59,7 @@ def choice(*options):
 
     def check(value):
         if not isinstance(value, str) or value not in options:
-            raise ValueError(f"one of {', '.join(map(repr, options))}{_nearest(value, options)}")
+            raise ValueError(f"one of {', '.join(map(repr, options))}{nearest(value, options)}")
         return value
 
     return check
@@ -102,10 +102,10 @@ def dataset_name(value):
 
     if isinstance(value, str) and value.strip():
         # What is wrong with a path is for load_dataset to say.
-        if value in DATASETS or "/" in value or "\\" in value or Path(value).exists():
+        if value in DATASETS or "/" in value or "\\" in value or os.path.exists(value):
             return value
     names = ", ".join(map(repr, DATASETS))
-    raise ValueError(f"one of {names}, or a path{_nearest(value, DATASETS)}")
+    raise ValueError(f"one of {names}, or a path{nearest(value, DATASETS)}")
 
 
 #: Parameter name -> its kind. A notebook adds its own: ``check_parameters(globals(), name=kind)``.
@@ -181,7 +181,7 @@ def check_parameters(namespace, /, **kinds):
     faults, checked = [], {}
     for name in names:
         if name not in known or (own and name not in own):
-            faults.append(f"unknown parameter {name}{_nearest(name, own or known)}")
+            faults.append(f"unknown parameter {name}{nearest(name, own or known)}")
             continue
         try:
             checked[name] = known[name](namespace[name])
@@ -227,6 +227,7 @@ def _assigned(source, literals_only):
         return []
 
 
-def _nearest(value, names):
-    near = difflib.get_close_matches(str(value), list(names), n=1)
+def nearest(value, names):
+    """``"; did you mean 'adam'?"`` for the name closest to `value`, or "" where none is close."""
+    near = difflib.get_close_matches(str(value)[:100].lower(), list(names), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

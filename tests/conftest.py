@@ -1,0 +1,38 @@
+"""Fixtures and settings that the tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any test loads TensorFlow, also where pytest is called without make.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The checkout's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def ml_latest_small():
+    """The embedded data set."""
+    from ncf_utils import load_dataset
+
+    return load_dataset("ml-latest-small")
+
+
+@pytest.fixture(scope="session")
+def ncf_ml_1m():
+    """The paper's MovieLens-1M split, where NCF_DATA_DIR holds it."""
+    from ncf_utils import load_dataset
+
+    folder = os.environ.get("NCF_DATA_DIR")
+    if not folder or not (Path(folder) / "ncf-ml-1m").is_dir():
+        pytest.skip("NCF_DATA_DIR names no folder that holds ncf-ml-1m")
+    return load_dataset("ncf-ml-1m", download=False)
