@@ -93,34 +93,44 @@ def run_notebook(notebook, output, parameters=None, cell_timeout=None):
             parameters or {},
             cwd=notebook.parent,
             kernel_name="python3",
+            language="python",
             execution_timeout=cell_timeout,
             extra_arguments=KERNEL_ARGUMENTS,
             progress_bar=False,
         )
         text = recorded(nbformat.read(output, as_version=4))[1]
     except Exception as problem:  # whatever goes wrong in one notebook, the others go on
-        cells = nbformat.read(output, as_version=4).cells if output.exists() else ()
-        error = describe(problem, cells)
+        executed = nbformat.read(output, as_version=4) if output.exists() else None
+        error = describe(problem, _cells_started(executed))
     return Outcome(notebook.stem, time.perf_counter() - start, text, error)
 
 
-def describe(problem, cells=()):
+def describe(problem, cell=0):
     """One line on why a notebook did not run: the cell, the error, or the line that it stopped at.
 
     Args:
         problem: what papermill or nbclient raised.
-        cells: the notebook's cells, executed as far as it got.
+        cell: number of the cell that was running; 0 if none was.
     """
     name = getattr(problem, "ename", type(problem).__name__)
     lines = getattr(problem, "evalue", str(problem)).splitlines()
     message = next((line.strip() for line in lines if line.strip()), "")
     if not message and hasattr(problem, "traceback"):  # a bare assert says nothing: show it
-        trace = re.sub(r"\x1b\[[0-9;]*m", "", "".join(f"{part}\n" for part in problem.traceback))
+        parts = [problem.traceback] if isinstance(problem.traceback, str) else problem.traceback
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(parts))
         stopped = re.findall(r"^-+> *\d+ (.*)$", trace, re.MULTILINE)
         message = stopped[-1].strip() if stopped else ""
-    # A dead kernel or a time-out does not say where: the last cell that was started.
-    cell = max((cell.get("execution_count") or 0 for cell in cells), default=0)
     return f"{f'cell {cell}: ' if cell else ''}{name}{': ' if message else ''}{message}"
+
+
+def _cells_started(executed):
+    """How many code cells papermill has started, by what it notes in the notebook."""
+    cells = executed.cells if executed else ()
+    return sum(
+        cell.cell_type == "code" and bool(cell.metadata.get("papermill", {}).get("start_time"))
+        for cell in cells
+        if cell.source.strip()
+    )
 
 
 def declared_parameters(notebook):
@@ -250,21 +260,22 @@ def refresh_notebook(notebook, cell_timeout=None):
         os.environ.setdefault(name, value)
     start = time.perf_counter()
     content = nbformat.read(path, as_version=4)
-    code = [cell for cell in content.cells if cell.cell_type == "code"]
-    for cell in code:
-        cell.outputs, cell.execution_count = [], None
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        content,
+        timeout=cell_timeout,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=KERNEL_ARGUMENTS,
+        resources={"metadata": {"path": str(path.resolve().parent)}},
+    )
     try:
-        client = NotebookClient(
-            content,
-            timeout=cell_timeout,
-            kernel_name="python3",
-            record_timing=False,
-            extra_arguments=KERNEL_ARGUMENTS,
-            resources={"metadata": {"path": str(path.resolve().parent)}},
-        )
         client.execute()
     except Exception as problem:
-        return Outcome(path.stem, time.perf_counter() - start, error=describe(problem, code))
+        error = describe(problem, client.code_cells_executed)
+        return Outcome(path.stem, time.perf_counter() - start, error=error)
     content.metadata["kernelspec"] = {
         "display_name": "Python 3",
         "language": "python",

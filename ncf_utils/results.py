@@ -9,7 +9,6 @@ line of JSON; ``ncf run`` and ``ncf collect`` make rows of such lines.
 import csv
 import json
 import math
-import numbers
 import os
 import platform
 import sys
@@ -80,15 +79,15 @@ def record(parameters=None, /, *, seconds=None, **values):
 
 
 def _plain(name, value):
-    """`value` as JSON holds it; numpy's numbers become Python's."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
+    """`value` as JSON holds it; the scalars of numpy and torch become Python's."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
     if isinstance(value, (list, tuple)):
         return [_plain(name, item) for item in value]
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real) and math.isfinite(value):
-        return float(value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
     raise ValueError(f"record: {name} = {value!r} is neither a finite number nor plain text")
 
 
