@@ -80,8 +80,7 @@ def run_notebook(notebook, output, parameters=None, cell_timeout=None):
     import papermill
 
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(QUIET | os.environ)
     start = time.perf_counter()
     error = text = ""
     try:
@@ -256,8 +255,7 @@ def refresh_notebook(notebook, cell_timeout=None):
     from nbclient import NotebookClient
 
     path = Path(notebook)
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(QUIET | os.environ)
     start = time.perf_counter()
     content = nbformat.read(path, as_version=4)
     for cell in content.cells:
