@@ -7,16 +7,20 @@ from zero; an *id* is the data set's own (a MovieLens movie id).
 
 from __future__ import annotations
 
+import difflib
 import os
+import zipfile
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ncf_utils import readers
+from ncf_utils.cache import cached
 from ncf_utils.errors import DataError
-from ncf_utils.split import draw_candidates, leave_one_out, time_order
+from ncf_utils.split import draw_candidates, time_order
 
 if TYPE_CHECKING:
     import pandas
@@ -24,16 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DATASETS", "DataError", "Dataset", "HeldOut", "Interactions", "load_dataset"]
 
-DATASETS = (
-    "ml-latest-small",
-    "ml-100k",
-    "ml-1m",
-    "ml-20m",
-    "ml-25m",
-    "ncf-ml-1m",
-    "ncf-pinterest-20",
-    "synthetic",
-)
+# num_users, num_items and interactions (of the paper's data sets: those in training) as published.
+SIZES = {
+    "ml-100k": (943, 1_682, 100_000),
+    "ml-1m": (6_040, 3_706, 1_000_209),
+    "ml-20m": (138_493, 26_744, 20_000_263),
+    "ml-25m": (162_541, 59_047, 25_000_095),
+    "ncf-ml-1m": (6_040, 3_706, 994_169),
+    "ncf-pinterest-20": (55_187, 9_916, 1_445_622),
+}
+EMBEDDED = ("ml-latest-small",)
+DATASETS = (*EMBEDDED, *SIZES, "synthetic")
 
 # Independent streams of chance: changing one choice leaves the other draws as they were.
 PICK_VALIDATION, VALIDATION_CANDIDATES, TEST_CANDIDATES = 1, 2, 3
@@ -162,6 +167,21 @@ class HeldOut:
         if self.position is not None:
             _freeze(self, "position", np.int64)
 
+    @cached_property
+    def rivals(self) -> np.ndarray:
+        """Which candidates the positive has to beat, bool (E, C).
+
+        False where a candidate is the positive itself, as in 156 rows of the paper's published
+        ML-1M file, or repeats an earlier one of its row.
+        """
+        order = np.argsort(self.negatives, axis=1, kind="stable")
+        ordered = np.take_along_axis(self.negatives, order, axis=1)
+        first = np.ones(ordered.shape, bool)
+        first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        rivals = np.empty_like(first)
+        np.put_along_axis(rivals, order, first, axis=1)
+        return rivals & (self.negatives != self.item[:, None])
+
     def __len__(self):
         return len(self.user)
 
@@ -267,26 +287,225 @@ def load_dataset(
     data_dir=None,
     min_interactions=3,
     download=True,
+    mirrors=(),
     **synthetic,
 ) -> Dataset:
-    """Load a data set by name.
+    """Load a data set and split it for leave-one-out evaluation.
+
+    Where the source brings no split of its own, each user's latest interaction is held out for the
+    test; of two at the same time, the one further down the file counts as later. A MovieLens rating
+    of any value is one interaction. Users and items are numbered by rising id; a user with fewer
+    than `min_interactions` interactions stays in training only, and `notes` counts such users.
+
+    Then one training interaction of each evaluated user who has two or more is held out for
+    validation. All choices are drawn from `seed`, each from a stream of its own.
+
+    Test candidates are drawn from the items that the user never touched, or are those that the
+    paper's files bring. Validation candidates are drawn from what the user touched neither in
+    training nor in validation: the test item may be among them, because a validation that avoids it
+    knows it.
+
+    Args:
+        name: one of `DATASETS`; or the name of a folder in `data_dir`; or a path: of a folder in
+            the paper's format or a MovieLens layout, of a zip archive of one, or of a file prefix
+            (`some/where/ml-1m` for `some/where/ml-1m.train.rating` and so on).
+        num_candidates: int >= 1, candidates to draw for each held-out item.
+        validation: "random" (any training interaction, as in the paper), "last" (the latest
+            training interaction) or None.
+        seed: int >= 0.
+        data_dir: folder in which a folder (or zip archive) named `name` is looked for before
+            anything is downloaded; by default what the environment variable NCF_DATA_DIR names. Its
+            files are read as they are: their counts are checked, not their checksums.
+        min_interactions: int >= 2.
+        download: bool, whether a data set that is not there may be downloaded.
+        mirrors: addresses of folders that are tried before the publisher's; the environment
+            variable NCF_MIRRORS can name more.
+        **synthetic: for "synthetic": num_users, num_items, num_interactions, rank; see
+            `ncf_utils.synthetic`, whose `synthetic_truth` gives what was true.
+
+    Returns:
+        Dataset.
+
+    Raises:
+        DataError: an argument or a file is not as expected; the message names it, and the line.
+
+    Source: He et al., Neural Collaborative Filtering, WWW 2017, section 4.1.
 
     >>> load_dataset("ml-latest-small")
     Dataset('ml-latest-small': 671 users x 9066 items, 98,662 train, 671 validation, 671 test)
+    >>> load_dataset("ml-latest-smal")
+    Traceback (most recent call last):
+    ncf_utils.errors.DataError: unknown data set 'ml-latest-smal': did you mean ml-latest-small?
     """
+    _check_whole("num_candidates", num_candidates, 1)
+    _check_whole("min_interactions", min_interactions, 2)
+    _check_whole("seed", seed, 0)
+    if validation not in ("random", "last", None):
+        raise DataError(f"validation: expected 'random', 'last' or None, found {validation!r}")
+    name = os.fspath(name)
+    if name == "synthetic":
+        raw, items = _synthetic(seed, synthetic), None
+    elif synthetic:
+        raise DataError(f"{name!r} takes no argument {next(iter(synthetic))!r}")
+    else:
+        raw, items = _read(name, data_dir, download, mirrors)
+    if name not in DATASETS:
+        name = Path(name).resolve().name.removesuffix(".zip")
+    return _split(name, raw, items, num_candidates, validation, seed, min_interactions)
+
+
+def _check_whole(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"{name}: expected a whole number from {least}, found {value!r}")
+
+
+# --- where a data set is -------------------------------------------------------------------------
+
+
+def _synthetic(seed, arguments):
+    from ncf_utils.synthetic import synthetic_interactions
+
+    sizes = {"num_users": 1000, "num_items": 500, "num_interactions": 30_000, "rank": 8}
+    for argument in arguments:
+        if argument not in sizes:
+            raise DataError(
+                f"'synthetic' takes no argument {argument!r}: expected {', '.join(sizes)}"
+            )
+    sizes |= arguments
+    user, item = synthetic_interactions(**sizes, seed=seed)
+    return readers.Raw(user, item, sizes["num_users"], sizes["num_items"])
+
+
+def _read(name, data_dir, download, mirrors):
+    """Return the Raw of a name or a path, parsed or from the cache, and its table of items."""
+    data_dir = _data_dir(data_dir)
+    path, prefix, verified = _find(name, data_dir, download, mirrors)
+    files = readers.Files(path)
+    prefixes = [prefix] if prefix else files.prefixes()
+    if len(prefixes) > 1:
+        raise DataError(f"{path}: expected one data set, found {', '.join(prefixes)}: name one")
+    num_users, num_items, count = SIZES.get(name, (None, None, None))
+    folder = path if path.is_dir() else path.parent
+
+    if prefixes:
+        raw, items = _read_paper(name, files, prefixes[0], num_users, num_items, folder, data_dir)
+    else:
+        ratings = readers.ratings_file(files)
+        if ratings is None:
+            raise DataError(
+                f"{path}: expected files of the paper's format (*{readers.PAPER[0]} …) or of "
+                f"MovieLens ({', '.join(readers.RATINGS)}), found none"
+            )
+        parse = partial(readers.read_movielens, files)
+        cache_at = None if name in EMBEDDED else folder
+        raw = cached(parse, [files.source(ratings)], Path(name).name, cache_at)
+        movies = readers.read_movies(files)
+        items = readers.item_table(raw.item_ids, movies) if movies else None
+
+    found = (raw.num_users, raw.num_items, len(raw.item))
+    if count is not None and not verified and found != (num_users, num_items, count):
+        expected, found = (
+            "{:,} users, {:,} items, {:,} interactions".format(*n)
+            for n in ((num_users, num_items, count), found)
+        )
+        raise DataError(f"{path}: expected {expected}, as in the published {name}, found {found}")
+    return raw, items
+
+
+def _read_paper(name, files, prefix, num_users, num_items, folder, data_dir):
+    sources = [files.source(prefix + end) for end in readers.PAPER]
+    listed = readers.read_items(files)
+    if listed is not None:
+        sources.append(files.source("items.csv"))
+        num_items = num_items or len(listed[0])
+        if len(listed[0]) != num_items:
+            raise DataError(
+                f"{files.label('items.csv')}: expected {num_items} items, found {len(listed[0])}"
+            )
+    archive = _movielens_1m(data_dir) if name == "ncf-ml-1m" and listed is None else None
+    if archive is not None:
+        sources.append(archive.source(readers.ratings_file(archive)))
+
+    published = name in SIZES
+
+    def parse():
+        raw = readers.read_paper(files, prefix, num_users, num_items, published)
+        if archive is None:
+            return raw
+        return replace(raw, item_ids=readers.number_by_first_appearance(archive, raw))
+
+    raw = cached(parse, sources, prefix, folder, (num_users, num_items, published))
+    if listed is not None:
+        item_ids, movies = listed
+        return replace(raw, item_ids=item_ids), readers.item_table(item_ids, movies)
+    if raw.item_ids is not None:
+        return raw, readers.item_table(raw.item_ids, readers.read_movies(archive))
+    if name == "ncf-ml-1m":
+        note = "no titles: they come from MovieLens ml-1m, where that is in data_dir or downloaded"
+        raw = replace(raw, notes=(*raw.notes, note))
+    return raw, None
+
+
+def _data_dir(data_dir):
     if data_dir is None:
         data_dir = os.environ.get("NCF_DATA_DIR") or None
-    if name == "synthetic":
-        from ncf_utils.synthetic import synthetic_interactions
+    return None if data_dir is None else Path(data_dir)
 
-        raw = synthetic_interactions(seed=seed, **synthetic)
-    elif name == "ml-latest-small":
-        raw = readers.read_folder(_embedded(name))
-    elif data_dir is not None and (Path(data_dir) / name).is_dir():
-        raw = readers.read_folder(Path(data_dir) / name)
-    else:
-        raise DataError(f"data set {name!r} is not there")
-    return _split(name, raw, num_candidates, validation, seed, min_interactions)
+
+def _find(name, data_dir, download, mirrors):
+    """Return (folder or archive, file prefix or None, whether its content was verified)."""
+    if name in EMBEDDED:
+        return _embedded(name), None, True
+    if data_dir is not None and not data_dir.is_dir():
+        raise DataError(f"data_dir (or NCF_DATA_DIR): expected a folder, found none at {data_dir}")
+    given = _given(name, data_dir)
+    if given is not None:
+        return given, None, False
+    if name in SIZES:
+        from ncf_utils import download as downloads
+
+        folder = downloads.downloaded(name)
+        if folder is None and not download:
+            raise DataError(f"{name} is not on this machine, and download=False")
+        folder = folder or downloads.download(name, mirrors)
+        archive = folder / f"{name}.zip"
+        return archive if archive.is_file() else folder, None, True
+    path = Path(name)
+    if path.is_dir() or zipfile.is_zipfile(path) or path.suffix == ".zip" and path.is_file():
+        return path, None, False
+    if any(path.with_name(path.name + end).is_file() for end in readers.PAPER):
+        return path.parent, path.name, False
+    known = (
+        [*DATASETS, *(p.name for p in data_dir.iterdir() if p.is_dir())] if data_dir else DATASETS
+    )
+    near = difflib.get_close_matches(name, known)
+    if len(path.parts) > 1:
+        raise DataError(f"{name}: expected a folder, a zip archive or a file prefix, found none")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+    raise DataError(f"unknown data set {name!r}: {hint}")
+
+
+def _given(name, data_dir):
+    """Return the folder or archive of that name that a user has put into `data_dir`, or None."""
+    if data_dir is None or Path(name).name != name:
+        return None
+    folder = data_dir / name
+    for path in (folder / f"{name}.zip", folder / name, folder, data_dir / f"{name}.zip"):
+        if path.is_dir() or (path.suffix == ".zip" and path.is_file()):
+            return path
+    return None
+
+
+def _movielens_1m(data_dir):
+    """Return MovieLens-1M where it is on this machine, for its titles, or None."""
+    from ncf_utils.download import downloaded
+
+    folder = downloaded("ml-1m")
+    path = _given("ml-1m", data_dir) or (folder and folder / "ml-1m.zip")
+    if not path:
+        return None
+    files = readers.Files(path)
+    return files if readers.ratings_file(files) else None
 
 
 def _embedded(name):
@@ -300,15 +519,28 @@ def _embedded(name):
     )
 
 
-def _split(name, raw, num_candidates, validation, seed, min_interactions) -> Dataset:
-    """Hold out test and validation items, draw the candidates that the source does not bring."""
+# --- the split -----------------------------------------------------------------------------------
+
+
+def _split(name, raw, items, num_candidates, validation, seed, min_interactions) -> Dataset:
+    """Hold out test and validation items, and draw the candidates that the source lacks."""
     history = Interactions._sorted(raw.user, raw.item, raw.num_users, raw.num_items)
     notes = list(raw.notes)
     if raw.test is not None:
         test = HeldOut(*raw.test)
     else:
-        at = leave_one_out(history.user, min_interactions=min_interactions)
-        users, items = history.user[at], history.item[at]
+        counts = history.user_counts()
+        users = np.flatnonzero(counts >= min_interactions)
+        if not len(users):
+            raise DataError(
+                f"{name}: expected users with {min_interactions} interactions or more, found none"
+            )
+        if len(users) < raw.num_users:
+            notes.append(
+                f"{raw.num_users - len(users):,} users with fewer than {min_interactions} "
+                "interactions stay in training only"
+            )
+        latest = history.indptr[users + 1] - 1
         negatives = draw_candidates(
             history.user,
             history.item,
@@ -317,25 +549,21 @@ def _split(name, raw, num_candidates, validation, seed, min_interactions) -> Dat
             num_candidates,
             [seed, TEST_CANDIDATES],
         )
-        test = HeldOut(users, items, negatives)
-        few = int((history.user_counts() < min_interactions).sum())
-        history = _without(history, at)
-        if few:
-            notes.append(
-                f"{few:,} users with fewer than {min_interactions} interactions "
-                "stay in training only"
-            )
-    held = None
+        test = HeldOut(users, history.item[latest], negatives)
+        history = _without(history, latest)
+    held_out = None
     if validation is not None:
-        history, held = _hold_out_validation(history, test.user, validation, num_candidates, seed)
+        history, held_out = _hold_out_validation(
+            history, test.user, validation, num_candidates, seed
+        )
     return Dataset(
         name,
         raw.num_users,
         raw.num_items,
         history,
-        held,
+        held_out,
         test,
-        raw.items,
+        items,
         raw.user_ids,
         raw.item_ids,
         tuple(notes),
@@ -352,8 +580,8 @@ def _hold_out_validation(history, users, how, num_candidates, seed):
         position = counts - 1
     users, position = users[counts >= 2], position[counts >= 2]
     at = history.indptr[users] + position
-    # The history here is training plus validation: the test item may be a candidate, as it may be
-    # a negative in training. A validation that avoided it would know it.
+    # `history` is training and validation, not the test: a validation that avoids the test item
+    # knows it, so the test item may be a candidate here, as it may be a negative in training.
     negatives = draw_candidates(
         history.user,
         history.item,
@@ -366,9 +594,5 @@ def _hold_out_validation(history, users, how, num_candidates, seed):
 
 
 def _without(history, at):
-    return Interactions._sorted(
-        np.delete(history.user, at),
-        np.delete(history.item, at),
-        history.num_users,
-        history.num_items,
-    )
+    user, item = np.delete(history.user, at), np.delete(history.item, at)
+    return Interactions._sorted(user, item, history.num_users, history.num_items)

@@ -1,6 +1,6 @@
 """Readers of the text formats: MovieLens archives and the files of the NCF paper.
 
-Each file is parsed by pandas at full speed first. Only when that result is not exactly what the
+Each file is parsed by pandas at full speed first. Only where that result is not exactly what the
 format allows is the file read again, line by line, to say which line is wrong and why.
 """
 
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     import pandas
 
 LARGEST = 2**31 - 1  # indices are int32 throughout
-RATINGS = ("ratings.csv", "ratings.dat", "u.data")
+
+COLUMNS = ("user", "item", "rating", "timestamp")
+PAPER = (".train.rating", ".test.rating", ".test.negative")  # after the prefix of the data set
+ITEMS_HEADER = ["item", "movie_id", "title", "genres"]
+
+RATINGS = ("ratings.csv", "ratings.dat", "u.data")  # GroupLens' three layouts
 MOVIES = {"ratings.csv": "movies.csv", "ratings.dat": "movies.dat", "u.data": "u.item"}
 CSV_HEADER = "userId,movieId,rating,timestamp"
 GENRES_100K = (
@@ -33,12 +38,19 @@ GENRES_100K = (
 ).split("|")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Raw:
     """What a source holds, before validation items are taken out of it.
 
-    `user` and `item` are int32 indices sorted by user, then time; `test` is (user, item, negatives)
-    where the source brings its own split.
+    Args:
+        user: int32 (n,), indices, never falling.
+        item: int32 (n,), indices, in time within a user.
+        num_users: int.
+        num_items: int.
+        test: (user, item, negatives) where the source brings its own split, by user.
+        user_ids: int64 (num_users,) or None.
+        item_ids: int64 (num_items,) or None.
+        notes: what a reader of the data should know.
     """
 
     user: np.ndarray
@@ -48,12 +60,11 @@ class Raw:
     test: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     user_ids: np.ndarray | None = None
     item_ids: np.ndarray | None = None
-    items: pandas.DataFrame | None = None
     notes: tuple[str, ...] = ()
 
 
 class Files:
-    """A folder, or a zip archive read in place: nothing in it is ever unpacked to disk."""
+    """The files of a folder, or of a zip archive that is read in place and never unpacked."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -64,65 +75,86 @@ class Files:
             with zipfile.ZipFile(self.path) as archive:
                 names = [info.filename for info in archive.infolist() if not info.is_dir()]
         except zipfile.BadZipFile as error:
-            raise DataError(f"{self.path}: expected a whole zip archive, found {error}") from error
-        # A data set's files lie in one folder of the archive, or at its top.
-        shallow = sorted((n for n in names if n.count("/") <= 1), key=lambda n: n.count("/"))
+            raise DataError(f"{self.path}: expected a whole zip archive, found: {error}") from error
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read: {error}") from error
+        # A data set's files lie at the top of its archive or one folder down.
         self.members = {}
-        for member in shallow:
-            self.members.setdefault(member.rsplit("/", 1)[-1], member)
+        for name in sorted((n for n in names if n.count("/") <= 1), key=lambda n: n.count("/")):
+            self.members.setdefault(name.rsplit("/", 1)[-1], name)
 
     def has(self, name) -> bool:
-        return name in self.members if self.members is not None else (self.path / name).is_file()
+        return (self.path / name).is_file() if self.members is None else name in self.members
+
+    def prefixes(self) -> list[str]:
+        """Return the prefixes of the data sets in the paper's format."""
+        names = [p.name for p in self.path.iterdir()] if self.members is None else self.members
+        return sorted(n.removesuffix(PAPER[0]) for n in names if n.endswith(PAPER[0]))
 
     def label(self, name) -> str:
-        if self.members is None:
-            return str(self.path / name)
-        return f"{self.path}/{self.members.get(name, name)}"
+        """Return how error messages call a file."""
+        return str(self.path / name) if self.members is None else f"{self.path}/{name}"
 
     def source(self, name) -> Path:
-        """Return the file on disk whose change means that `name` has changed."""
+        """Return the file on disk that changes whenever `name` changes.
+
+        Raises:
+            DataError: it is not there.
+        """
+        if not self.has(name):
+            raise DataError(f"{self.label(name)}: expected this file, found none")
         return self.path / name if self.members is None else self.path
 
     def read(self, name) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            DataError: it is not there, or cannot be read.
+        """
+        self.source(name)
         try:
             if self.members is None:
                 return (self.path / name).read_bytes()
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(self.members[name])
-        except FileNotFoundError as error:
-            raise DataError(f"{self.label(name)}: expected a file, found none") from error
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-            raise DataError(
-                f"{self.label(name)}: expected a readable zip member, found {error}"
-            ) from error
         except OSError as error:
             raise DataError(f"{self.label(name)}: cannot be read: {error}") from error
+        except Exception as error:  # a damaged archive ends in errors of zipfile, zlib, struct …
+            raise DataError(
+                f"{self.label(name)}: expected a whole member of a zip archive, found: {error}"
+            ) from error
 
 
-# --- tables of numbers -------------------------------------------------------------------------
+# --- tables of numbers ---------------------------------------------------------------------------
 
 
-def parse_table(content: bytes, label: str, names: tuple[str, ...], sep: str, skip: int = 0):
-    """Parse lines of numbers; columns named user, item or neg… hold ids, others finite numbers.
+def parse_table(content: bytes, label: str, names, sep: str, skip=0) -> list[np.ndarray]:
+    """Parse lines of numbers.
 
     Args:
         content: the file's bytes; CRLF, a byte order mark and blank lines are allowed.
         label: how error messages call the file.
-        names: the columns, all of which each line must have.
-        sep: one character.
+        names: the columns, which each line must have; "user" and "item" are whole numbers from 0.
+        sep: what is between the fields.
         skip: lines to leave out at the top.
 
     Returns:
-        list of arrays (n,), one a column: int64 for ids, int64 or float64 for the others.
+        arrays (n,), one a column: int64 for users and items, int64 or float64 for the others.
 
     Raises:
         DataError: names the file, the line and what was expected there.
+
+    >>> parse_table(b"0 5 3.5\\n1 7 4\\n", "text", ("user", "item", "rating"), " ")[2].tolist()
+    [3.5, 4.0]
+    >>> parse_table(b"0 5 3.5\\n1 seven 4\\n", "text", ("user", "item", "rating"), " ")
+    Traceback (most recent call last):
+    ncf_utils.errors.DataError: text, line 2, item: expected a whole number from 0, found 'seven'
     """
     columns = _parse_fast(content, names, sep, skip)
     if columns is None:
         columns = _parse_slowly(content, label, names, sep, skip)
     if not len(columns[0]):
-        raise DataError(f"{label}: expected lines of {describe(names, sep)}, found an empty file")
+        raise DataError(f"{label}: expected lines of {_described(names, sep)}, found none")
     return columns
 
 
@@ -130,9 +162,10 @@ def _parse_fast(content, names, sep, skip):
     """Return the columns, or None where anything at all is unusual."""
     import pandas as pd
 
+    if len(sep) > 1:  # pandas is quick with one character only
+        content, sep = content.replace(sep.encode(), b"\t"), "\t"
     first = next(numbered_lines(content, skip), None)
-    # pandas would take a longer first line for a table with an index.
-    if first is None or first[1].count(sep) != len(names) - 1:
+    if first is None or first[1].count(sep) != len(names) - 1:  # pandas would make it an index
         return None
     try:
         frame = pd.read_csv(
@@ -144,206 +177,443 @@ def _parse_fast(content, names, sep, skip):
             index_col=False,
             quoting=csv.QUOTE_NONE,
             low_memory=False,
-            na_filter=False,
         )
     except (ValueError, OverflowError):  # pandas' ParserError is a ValueError
         return None
     columns = [frame[i].to_numpy() for i in range(len(names))]
-    for name, column in zip(names, columns, strict=True):
-        if _is_id(name):
-            if column.dtype != np.int64 or column.min(initial=0) < 0:
-                return None
-            if column.max(initial=0) > LARGEST:
-                return None
-        elif column.dtype not in (np.int64, np.float64) or not np.isfinite(column).all():
-            return None
-    return columns
+    usual = all(_is_usual(name, column) for name, column in zip(names, columns, strict=True))
+    return columns if usual else None
+
+
+def _is_usual(name, column):
+    """Say whether pandas, which was not told what to expect, found what we do."""
+    if name in ("user", "item"):
+        return column.dtype == np.int64 and column.min() >= 0 and column.max() <= LARGEST
+    return column.dtype in (np.int64, np.float64) and bool(np.isfinite(column).all())
 
 
 def _parse_slowly(content, label, names, sep, skip):
-    """Parse line by line; raise a DataError at the first line that is not as it should be."""
-    rows = []
+    """Parse line by line, up to the first line that is not as it should be."""
+    columns = [[] for _ in names]
     for number, line in numbered_lines(content, skip):
         fields = line.split(sep)
         if len(fields) != len(names):
             raise DataError(
-                f"{label}, line {number}: expected {describe(names, sep)}, "
-                f"found {len(fields)} fields in {_shown(line)}"
+                f"{label}, line {number}: expected {_described(names, sep)}, "
+                f"found {len(fields)} in {_shown(line)}"
             )
-        rows.append([_number(f, n, label, number) for f, n in zip(fields, names, strict=True)])
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in names]
+        for column, name, text in zip(columns, names, fields, strict=True):
+            column.append(_number(text, name, f"{label}, line {number}, {name}"))
     return [
-        np.array(c, dtype=np.int64 if _is_id(n) else np.float64)
-        for c, n in zip(columns, names, strict=True)
+        np.array(column, np.int64 if name in ("user", "item") else np.float64)
+        for column, name in zip(columns, names, strict=True)
     ]
 
 
-def _number(field, name, label, number):
-    where = f"{label}, line {number}, {name}"
-    text = field.strip(" ")
-    if _is_id(name):
-        if not re.fullmatch(r"\+?[0-9]+", text):
-            raise DataError(f"{where}: expected a whole number from 0, found {_shown(field)}")
+def _number(text, name, where):
+    if name in ("user", "item"):
+        if len(text) < 10 and text.isdecimal() and text.isascii():  # nearly always, and quick
+            return int(text)
+        if not re.fullmatch(r" *\+?[0-9]+ *", text):
+            raise DataError(f"{where}: expected a whole number from 0, found {_shown(text)}")
         if int(text) > LARGEST:
-            raise DataError(f"{where}: expected a number up to {LARGEST}, found {_shown(field)}")
+            raise DataError(f"{where}: expected {LARGEST} at most, found {_shown(text)}")
         return int(text)
-    if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", text):
-        raise DataError(f"{where}: expected a number, found {_shown(field)}")
+    if not re.fullmatch(r" *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)? *", text):
+        raise DataError(f"{where}: expected a number, found {_shown(text)}")
     return float(text)
-
-
-def _is_id(name):
-    return name in ("user", "item") or name.startswith("negative")
 
 
 def _shown(text):
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-def describe(names, sep):
-    """Return how a line of these columns is described to a reader."""
-    between = {"\t": "a tab", ",": "a comma"}.get(sep, repr(sep))
-    listed = " ".join(names) if len(names) < 8 else f"{names[0]} {names[1]} … {names[-1]}"
-    return f"{len(names)} fields with {between} between them ({listed})"
+def _described(names, sep):
+    between = {"\t": "tabs", ",": "commas", " ": "spaces"}.get(sep, repr(sep))
+    return f"{len(names)} fields with {between} between them ({' '.join(names)})"
 
 
-def numbered_lines(content: bytes, skip: int = 0, encoding="utf-8") -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, text) of the lines that are not blank."""
-    text = io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors="replace", newline=None)
+def numbered_lines(content: bytes, skip=0, encoding="utf-8") -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, text) of the lines that are not blank.
+
+    >>> list(numbered_lines(b"a\\r\\n\\r\\nb"))
+    [(1, 'a'), (3, 'b')]
+    """
+    text = io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors="replace")
     for number, line in enumerate(text, start=1):
-        line = line.lstrip("\ufeff") if number == 1 else line
         if number > skip and line.strip():
-            yield number, line.rstrip("\r\n")
+            yield number, line.rstrip("\n").lstrip("\ufeff" if number == 1 else "")
 
 
-def line_of_row(content: bytes, row: int, skip: int = 0) -> int:
-    """Return the line number of the row-th row (from 0) of a table."""
-    for at, (number, _) in enumerate(numbered_lines(content, skip)):
-        if at == row:
-            return number
-    raise IndexError(row)
+def _line_of_row(content, row, skip=0):
+    """Return the line that the row-th row (from 0) of a table stands on."""
+    return next(n for at, (n, _) in enumerate(numbered_lines(content, skip)) if at == row)
 
 
-def _duplicate_row(user, item):
-    """Return the position of the first pair that has been there before, or None."""
-    keys = user.astype(np.int64) * (int(item.max(initial=0)) + 1) + item
-    ordered = np.sort(keys)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return None
+def _repeated(user, item):
+    """Return the positions of pairs that have been there before, rising."""
+    keys = user * (int(item.max(initial=0)) + 1) + item
+    in_order = np.sort(keys, kind="stable")
+    if not (in_order[1:] == in_order[:-1]).any():
+        return np.empty(0, np.int64)
     order = np.argsort(keys, kind="stable")
-    again = order[1:][keys[order[1:]] == keys[order[:-1]]]
-    return int(again.min())
+    return np.sort(order[1:][keys[order[1:]] == keys[order[:-1]]])
 
 
-def _refuse_duplicates(user, item, content, label, skip=0):
-    row = _duplicate_row(user, item)
-    if row is not None:
-        raise DataError(
-            f"{label}, line {line_of_row(content, row, skip)}: expected each pair once, "
-            f"found user {user[row]}, item {item[row]} again"
-        )
-
-
-# --- MovieLens ---------------------------------------------------------------------------------
+# --- MovieLens -----------------------------------------------------------------------------------
 
 
 def read_movielens(files: Files) -> Raw:
-    """Read a MovieLens folder or archive in any of GroupLens' three layouts.
+    """Read the ratings of a MovieLens folder or archive, in any of GroupLens' three layouts.
 
     Every rating, whatever its value, is one implicit interaction. Users and items are numbered by
-    sorted id, over those that have ratings.
+    rising id, over those that have a rating.
+
+    Raises:
+        DataError: names the file, the line and what was expected.
     """
-    name = next((name for name in RATINGS if files.has(name)), None)
-    if name is None:
-        raise DataError(f"{files.path}: expected {', '.join(RATINGS[:-1])} or {RATINGS[-1]}")
-    user_id, item_id, time = read_ratings(files.read(name), files.label(name), name)
-    user_ids, user = np.unique(user_id, return_inverse=True)
-    item_ids, item = np.unique(item_id, return_inverse=True)
+    user_id, item_id, time = read_ratings(files)
+    user_ids, user = _dense(user_id)
+    item_ids, item = _dense(item_id)
     order = time_order(user, time)
     return Raw(
-        user[order].astype(np.int32),
-        item[order].astype(np.int32),
+        user[order],
+        item[order],
         len(user_ids),
         len(item_ids),
         user_ids=user_ids,
         item_ids=item_ids,
-        items=_read_items(files, MOVIES[name], item_ids),
     )
 
 
-def read_ratings(content: bytes, label: str, layout: str):
-    """Return (user id, movie id, time) of a ratings file in the layout of that name."""
-    skip = 0
-    sep = "\t"
+def _dense(ids):
+    """Return the different ids, rising, and the int32 index of each id among them."""
+    largest = int(ids.max())
+    if largest > 10 * len(ids) + 1000:  # too few ids for a table of all numbers up to the largest
+        values, index = np.unique(ids, return_inverse=True)
+        return values, index.astype(np.int32)
+    present = np.zeros(largest + 1, bool)
+    present[ids] = True
+    return np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - 1)[ids]
+
+
+def ratings_file(files: Files) -> str | None:
+    """Return which of GroupLens' three layouts a folder or archive has: its ratings file."""
+    return next((name for name in RATINGS if files.has(name)), None)
+
+
+def read_ratings(files: Files) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return user id, movie id and time of every rating, in the order of the file."""
+    layout = ratings_file(files)
+    if layout is None:
+        raise DataError(f"{files.path}: expected a file {', '.join(RATINGS[:-1])} or {RATINGS[-1]}")
+    content, label = files.read(layout), files.label(layout)
+    sep, skip = "\t", 0
     if layout == "ratings.csv":
         sep, skip = ",", 1
         header = next(numbered_lines(content), (1, ""))[1]
-        if not header:
-            raise DataError(f"{label}: expected the header {CSV_HEADER!r}, found an empty file")
-        if header.strip() != CSV_HEADER:
+        if header != CSV_HEADER:
             raise DataError(f"{label}, line 1: expected {CSV_HEADER!r}, found {_shown(header)}")
     elif layout == "ratings.dat":
-        content = content.replace(b"::", b"\t")  # pandas is fast with one character only
-    names = ("user", "item", "rating", "timestamp")
-    user, item, _, time = parse_table(content, label, names, sep, skip)
-    _refuse_duplicates(user, item, content, label, skip)
+        sep = "::"
+    user, item, _, time = parse_table(content, label, COLUMNS, sep, skip)
+    again = _repeated(user, item)
+    if len(again):
+        raise DataError(
+            f"{label}, line {_line_of_row(content, again[0], skip)}: expected each pair once, "
+            f"found user {user[again[0]]}, item {item[again[0]]} again"
+        )
     return user, item, time
 
 
-def read_movies(content: bytes, label: str, layout: str) -> dict[int, tuple[str, str]]:
-    """Return {movie id: (title, genres)} of a movies file in the layout of that name."""
+def read_movies(files: Files) -> dict[int, tuple[str, str]]:
+    """Return {movie id: (title, genres)}; empty where there is no file of movies."""
+    name = MOVIES[ratings_file(files)]
+    if not files.has(name):
+        return {}
     movies = {}
-    for number, movie, title, genres in _movie_rows(content, label, layout):
-        movie = _number(movie, "item", label, number)
+    for where, movie, title, genres in _movie_rows(files.read(name), files.label(name), name):
+        movie = _number(movie, "item", f"{where}, movie")
         if movie in movies:
-            raise DataError(
-                f"{label}, line {number}: expected each movie once, found {movie} again"
-            )
+            raise DataError(f"{where}: expected each movie once, found {movie} again")
         movies[movie] = (title.strip(), genres.strip())
     return movies
 
 
 def _movie_rows(content, label, layout):
+    """Yield (where, movie id, title, genres) of each movie."""
     if layout == "movies.csv":
-        rows = csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace")))
-        for row in rows:
-            if rows.line_num == 1 or not row:
-                continue
-            if len(row) != 3:
-                raise DataError(
-                    f"{label}, line {rows.line_num}: expected movieId,title,genres, "
-                    f"found {len(row)} fields"
-                )
-            yield rows.line_num, *row
-    elif layout == "movies.dat":
-        for number, line in numbered_lines(content, encoding="latin-1"):
-            fields = line.split("::")
-            if len(fields) < 3:
-                raise DataError(
-                    f"{label}, line {number}: expected id::title::genres, found {_shown(line)}"
-                )
-            yield number, fields[0], "::".join(fields[1:-1]), fields[-1]
-    else:
-        for number, line in numbered_lines(content, encoding="latin-1"):
-            fields = line.split("|")
-            if len(fields) != 5 + len(GENRES_100K):
-                raise DataError(
-                    f"{label}, line {number}: expected {5 + len(GENRES_100K)} fields with '|' "
-                    f"between them, found {len(fields)}"
-                )
-            flags = zip(GENRES_100K, fields[5:], strict=True)
-            yield number, fields[0], fields[1], "|".join(g for g, f in flags if f == "1")
+        for where, row in _csv_rows(content, label, ["movieId", "title", "genres"]):
+            yield where, *row
+        return
+    between, least = ("::", 3) if layout == "movies.dat" else ("|", 5 + len(GENRES_100K))
+    for number, line in numbered_lines(content, encoding="latin-1"):
+        where, fields = f"{label}, line {number}", line.split(between)
+        if len(fields) < least:
+            raise DataError(
+                f"{where}: expected {least} fields with {between!r} between them, "
+                f"found {_shown(line)}"
+            )
+        if layout == "movies.dat":  # a title may hold the separator
+            yield where, fields[0], between.join(fields[1:-1]), fields[-1]
+        else:
+            flags = zip(GENRES_100K, fields[5:], strict=False)
+            yield where, fields[0], fields[1], "|".join(genre for genre, f in flags if f == "1")
 
 
-def _read_items(files, name, item_ids):
-    if not files.has(name):
+def _csv_rows(content, label, header):
+    """Yield (where, fields) of each row of a CSV file that has this header."""
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
+    found = next(rows, [])
+    if found != header:
+        raise DataError(
+            f"{label}, line 1: expected {','.join(header)!r}, found {_shown(','.join(found))}"
+        )
+    for row in rows:
+        where = f"{label}, line {rows.line_num}"
+        if row and len(row) != len(header):
+            raise DataError(f"{where}: expected {','.join(header)}, found {len(row)} fields")
+        if row:
+            yield where, row
+
+
+# --- the paper's files ---------------------------------------------------------------------------
+
+
+def read_paper(files: Files, prefix, num_users=None, num_items=None, published=False) -> Raw:
+    """Read PREFIX.train.rating, PREFIX.test.rating and PREFIX.test.negative.
+
+    A user's training interactions are put in the order of their timestamps; those of equal time
+    keep the order of the file.
+
+    Args:
+        files: where they are.
+        prefix: what the three names begin with.
+        num_users: int or None; None: as many as the largest index says.
+        num_items: int or None; None: as many as the largest index says, of which at least half
+            must occur.
+        published: the file is as its authors published it: what is odd in it is kept and noted,
+            where a file of the user's own would be refused.
+
+    Raises:
+        DataError: names the file, the line and what was expected.
+    """
+    train, test, negative = (prefix + suffix for suffix in PAPER)
+    label, test_label = files.label(train), files.label(test)
+    content, test_content = files.read(train), files.read(test)
+    user, item, _, time = parse_table(content, label, COLUMNS, "\t")
+    test_user, test_item, _, _ = parse_table(test_content, test_label, COLUMNS, "\t")
+    negative_content, negative_label = files.read(negative), files.label(negative)
+    negatives = _read_negatives(negative_content, negative_label, test_user, test_item)
+
+    tables = (
+        (content, label, user, item),
+        (test_content, test_label, test_user, test_item),
+        (negative_content, negative_label, test_user, negatives),
+    )
+    if num_users is None:
+        num_users = int(max(user.max(), test_user.max())) + 1
+    if num_items is None:
+        num_items = _count_items(tables)
+    for at, limit, what in ((2, num_users, "user"), (3, num_items, "item")):
+        for table in tables:
+            _check_range(table[0], table[1], table[at], limit, what)
+    _check_one_row_a_user(test_user, num_users, test_content, test_label)
+
+    notes = []
+    again = _repeated(user, item)
+    if len(again):
+        if not published:
+            raise DataError(
+                f"{label}, line {_line_of_row(content, again[0])}: expected each pair once, "
+                f"found user {user[again[0]]}, item {item[again[0]]} again"
+            )
+        notes.append(f"{len(again):,} lines of {train} repeat a pair: each pair counts once")
+        user, item, time = (np.delete(column, again) for column in (user, item, time))
+    notes += _check_held_out(
+        user, item, test_user, test_item, negatives, num_items, published, test_content, test_label
+    )
+    if time.min() == time.max():
+        notes.append("all times are equal: the order of the training file stands for time")
+
+    order, by_user = time_order(user, time), np.argsort(test_user)
+    return Raw(
+        user[order].astype(np.int32),
+        item[order].astype(np.int32),
+        num_users,
+        num_items,
+        test=tuple(a[by_user].astype(np.int32) for a in (test_user, test_item, negatives)),
+        notes=tuple(notes),
+    )
+
+
+def _read_negatives(content, label, test_user, test_item):
+    """Return the candidates (E, C) of lines `(user,item) n1 … nC`, one for each test row."""
+    rows = len(test_user)
+    table = None
+    # Nothing but digits, tabs and one pair of brackets with one comma a line: all numbers at once.
+    if all(content.count(mark) == rows for mark in (b"(", b",", b")\t")):
+        flat = content.translate(bytes.maketrans(b",", b"\t"), b"()")
+        first = next(numbered_lines(flat))[1]
+        columns = _parse_fast(flat, ("item",) * (first.count("\t") + 1), "\t", 0)
+        table = None if columns is None or len(columns) < 3 else np.stack(columns, axis=1)
+    if table is None:
+        table = _read_negatives_slowly(content, label)
+    for row in range(rows):
+        pair = f"({test_user[row]},{test_item[row]})"
+        if row == len(table):
+            raise DataError(
+                f"{label}: expected {rows} lines, one for each line of the test ratings, "
+                f"found {row}: {pair} is the first that is missing"
+            )
+        if table[row, 0] != test_user[row] or table[row, 1] != test_item[row]:
+            raise DataError(
+                f"{label}, line {_line_of_row(content, row)}: expected {pair}, as on that line of "
+                f"the test ratings, found ({table[row, 0]},{table[row, 1]})"
+            )
+    if len(table) > rows:
+        raise DataError(
+            f"{label}, line {_line_of_row(content, rows)}: expected the end of the file after "
+            f"{rows} lines, one for each line of the test ratings, found another"
+        )
+    return table[:, 2:]
+
+
+def _read_negatives_slowly(content, label):
+    rows = []
+    for number, line in numbered_lines(content):
+        where = f"{label}, line {number}"
+        head, *fields = line.split("\t")
+        pair = re.fullmatch(r"\(([^,]*),([^,]*)\)", head.strip(" "))
+        if pair is None or not fields:
+            raise DataError(
+                f"{where}: expected (user,item) and candidates with tabs between them, "
+                f"found {_shown(line)}"
+            )
+        numbers = zip(("user", "item"), pair.groups(), strict=True)
+        row = [_number(text, name, f"{where}, {name}") for name, text in numbers]
+        row += [_number(f, "item", f"{where}, candidate {i + 1}") for i, f in enumerate(fields)]
+        if rows and len(row) != len(rows[0]):
+            raise DataError(
+                f"{where}: expected {len(rows[0]) - 2} candidates, as on the first line, "
+                f"found {len(fields)}"
+            )
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{label}: expected lines of (user,item) and candidates, found none")
+    return np.array(rows, np.int64)
+
+
+def _count_items(tables):
+    """Return how many items the indices imply; refuse numbers that cannot be dense indices."""
+    num_items = int(max(item.max() for _, _, _, item in tables)) + 1
+    items = np.sort(np.concatenate([item.ravel() for _, _, _, item in tables]))
+    occurring = 1 + int((items[1:] != items[:-1]).sum())
+    if occurring * 2 < num_items:
+        content, label, _, item = next(t for t in tables if t[3].max() == num_items - 1)
+        row = int(np.argwhere(item == num_items - 1)[0][0])
+        raise DataError(
+            f"{label}, line {_line_of_row(content, row)}: expected dense item indices from 0, "
+            f"found {num_items - 1} where only {occurring} different items occur"
+        )
+    return num_items
+
+
+def _check_range(content, label, index, limit, what):
+    outside = np.argwhere(index >= limit)
+    if len(outside):
+        line = _line_of_row(content, outside[0][0])
+        raise DataError(
+            f"{label}, line {line}: expected 0 <= {what} < {limit}, "
+            f"found {index[tuple(outside[0])]}"
+        )
+
+
+def _check_one_row_a_user(test_user, num_users, content, label):
+    rows = np.bincount(test_user, minlength=num_users)
+    if (rows > 1).any():
+        user = int(np.argmax(rows > 1))
+        row = np.flatnonzero(test_user == user)[1]
+        raise DataError(
+            f"{label}, line {_line_of_row(content, row)}: expected one line a user, "
+            f"found user {user} again"
+        )
+    if (rows == 0).any():
+        raise DataError(
+            f"{label}: expected one line for each of the {num_users} users, found none for user "
+            f"{int(np.argmin(rows))}"
+        )
+
+
+def _check_held_out(
+    user, item, test_user, test_item, negatives, num_items, published, content, label
+):
+    """Return notes on held-out items and candidates that meet the training interactions."""
+    keys = np.sort(user * num_items + item, kind="stable")
+    leaked = np.flatnonzero(_among(test_user * num_items + test_item, keys))
+    notes = []
+    if len(leaked) and not published:
+        row = leaked[0]
+        raise DataError(
+            f"{label}, line {_line_of_row(content, row)}: expected an item that user "
+            f"{test_user[row]} has not in training, found {test_item[row]}"
+        )
+    if len(leaked):
+        notes.append(f"{len(leaked):,} held-out items are in their user's training too")
+    own = int((negatives == test_item[:, None]).any(axis=1).sum())
+    if own:
+        notes.append(
+            f"in {own:,} of {len(test_item):,} rows the held-out item is among its own candidates; "
+            "evaluation does not count it as its own rival"
+        )
+    touched = int(_among((test_user[:, None] * num_items + negatives).ravel(), keys).sum())
+    if touched:
+        notes.append(f"{touched:,} candidates are in their user's training")
+    return notes
+
+
+def _among(wanted, keys):
+    """Say which numbers are among sorted keys."""
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return keys[place] == wanted
+
+
+def read_items(files: Files) -> tuple[np.ndarray, dict[int, tuple[str, str]]] | None:
+    """Return the movie id of each item and {movie id: (title, genres)} from items.csv, or None."""
+    if not files.has("items.csv"):
         return None
-    movies = read_movies(files.read(name), files.label(name), name)
-    return item_table(item_ids, movies)
+    label = files.label("items.csv")
+    ids, movies = [], {}
+    for where, (item, movie, title, genres) in _csv_rows(
+        files.read("items.csv"), label, ITEMS_HEADER
+    ):
+        if _number(item, "item", f"{where}, item") != len(ids):
+            raise DataError(f"{where}: expected item {len(ids)}, found {_shown(item)}")
+        ids.append(_number(movie, "item", f"{where}, movie_id"))
+        if ids[-1] in movies:
+            raise DataError(f"{where}: expected each movie_id once, found {ids[-1]} again")
+        movies[ids[-1]] = (title.strip(), genres.strip())
+    if not ids:
+        raise DataError(f"{label}: expected a line for each item, found none")
+    return np.array(ids), movies
+
+
+def number_by_first_appearance(files: Files, raw: Raw) -> np.ndarray | None:
+    """Return the movie id of each item of the paper's ML-1M, from GroupLens' own ratings.
+
+    The paper counts movies in the order in which `ratings.dat` first names them. Returns None where
+    that does not give each item its number of interactions: then these are not those ratings.
+    """
+    _, movie, _ = read_ratings(files)
+    _, first, counts = np.unique(movie, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    held_out = raw.test[1]
+    here = np.bincount(np.concatenate([raw.item, held_out]), minlength=raw.num_items)
+    return movie[first[order]] if np.array_equal(here, counts[order]) else None
 
 
 def item_table(item_ids, movies) -> pandas.DataFrame:
-    """Return the table of items by item index: movie_id, title, genres."""
+    """Return the table of items, by item index: movie_id, title, genres."""
     import pandas as pd
 
     known = [movies.get(movie, ("", "")) for movie in item_ids.tolist()]
@@ -355,45 +625,3 @@ def item_table(item_ids, movies) -> pandas.DataFrame:
         },
         index=pd.RangeIndex(len(item_ids), name="item"),
     )
-
-
-# --- the paper's files -------------------------------------------------------------------------
-
-PAPER = (".train.rating", ".test.rating", ".test.negative")
-COLUMNS = ("user", "item", "rating", "timestamp")
-
-
-def read_paper(files: Files, prefix: str) -> Raw:
-    """Read PREFIX.train.rating, PREFIX.test.rating and PREFIX.test.negative."""
-    train, test, negative = (prefix + suffix for suffix in PAPER)
-    content = files.read(train)
-    user, item, _, time = parse_table(content, files.label(train), COLUMNS, "\t")
-    _refuse_duplicates(user, item, content, files.label(train))
-    test_content = files.read(test)
-    test_user, test_item, _, _ = parse_table(test_content, files.label(test), COLUMNS, "\t")
-    negatives = read_negatives(files.read(negative), files.label(negative), test_user, test_item)
-    num_users = int(max(user.max(), test_user.max())) + 1
-    num_items = int(max(item.max(), test_item.max(), negatives.max())) + 1
-    order = time_order(user, time)
-    return Raw(
-        user[order].astype(np.int32),
-        item[order].astype(np.int32),
-        num_users,
-        num_items,
-        test=(test_user.astype(np.int32), test_item.astype(np.int32), negatives.astype(np.int32)),
-    )
-
-
-def read_negatives(content: bytes, label: str, test_user, test_item) -> np.ndarray:
-    """Return the candidates (E, C) of a file of lines `(user,item) n1 … nC`."""
-    first = next(numbered_lines(content), (1, ""))[1]
-    count = first.count("\t")
-    names = ("user", "item", *(f"negative {i + 1}" for i in range(count)))
-    table = parse_table(content.translate(bytes.maketrans(b",", b"\t"), b"()"), label, names, "\t")
-    return np.stack(table[2:], axis=1)
-
-
-def read_folder(path) -> Raw:
-    files = Files(path)
-    prefixes = sorted(p.name.removesuffix(PAPER[0]) for p in files.path.glob("*" + PAPER[0]))
-    return read_paper(files, prefixes[0]) if prefixes else read_movielens(files)

@@ -123,9 +123,8 @@ def _touched(user, item, users, num_items):
     row = row_of[user]
     keys = row * num_items + item
     keys = keys[row >= 0] if (row < 0).any() else keys
-    keys.sort()
-    if (keys[1:] == keys[:-1]).any():
-        keys = np.unique(keys)
+    keys.sort(kind="stable")  # twice as quick as others where pairs come user by user
+    keys = keys[np.r_[True, keys[1:] != keys[:-1]]] if len(keys) else keys
     return keys, np.searchsorted(keys, np.arange(len(users) + 1) * num_items)
 
 
