@@ -392,7 +392,7 @@ def fit(
         optimizer=_make_optimizer(optimizer, learning_rate),
         loss=LOSS_FUNCTIONS[loss],
         steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=True,
+        jit_compile=False,
     )
 
     def train_epoch(user, item):
@@ -419,16 +419,44 @@ def fit(
     )
 
 
+class _DenseGradients:
+    """Sums an embedding row's gradients over the batch before the optimiser sees them.
+
+    TensorFlow hands Keras one gradient for each look-up. Keras adds them up where they enter
+    linearly, but Adam, RMSprop and Adagrad square them one by one: without this, a row that stands
+    twice in a batch is trained by another rule than in PyTorch (notebook 09).
+    """
+
+    def apply(self, grads, trainable_variables=None):
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            grads = [tf.convert_to_tensor(grad) for grad in grads]
+        return super().apply(grads, trainable_variables)
+
+
+class DenseAdam(_DenseGradients, keras.optimizers.Adam):
+    pass
+
+
+class DenseRMSprop(_DenseGradients, keras.optimizers.RMSprop):
+    pass
+
+
+class DenseAdagrad(_DenseGradients, keras.optimizers.Adagrad):
+    pass
+
+
 def _make_optimizer(name, learning_rate):
     """The optimiser, with the same constants as in `torch_ncf`."""
     check_choice("optimizer", name, OPTIMIZERS)
     check_number("learning_rate", learning_rate, 0, strict=True)
     if name == "adam":
-        return keras.optimizers.Adam(learning_rate, epsilon=1e-7)
+        return DenseAdam(learning_rate, epsilon=1e-8)
     if name == "rmsprop":
-        return keras.optimizers.RMSprop(learning_rate, rho=0.9, epsilon=1e-7)
+        return DenseRMSprop(learning_rate, rho=0.9, epsilon=1e-7)
     if name == "adagrad":
-        return keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=0.1, epsilon=1e-7)
+        return DenseAdagrad(learning_rate, initial_accumulator_value=0.1, epsilon=1e-7)
     return keras.optimizers.SGD(learning_rate)
 
 

@@ -394,7 +394,7 @@ def _make_optimizer(name, parameters, learning_rate):
     check_number("learning_rate", learning_rate, 0, strict=True)
     parameters = list(parameters)
     if name == "adam":
-        return torch.optim.Adam(parameters, lr=learning_rate, eps=1e-7, fused=True)
+        return torch.optim.Adam(parameters, lr=learning_rate, eps=1e-8, fused=True)
     if name == "rmsprop":
         return torch.optim.RMSprop(parameters, lr=learning_rate, alpha=0.9, eps=1e-7)
     if name == "adagrad":

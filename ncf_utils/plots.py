@@ -1,0 +1,150 @@
+"""One style for every figure of the course, and one colour for each model.
+
+The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+from matplotlib.patches import FancyBboxPatch
+
+COLORS = {
+    "Random": "#999999",
+    "Popularity": "#555555",
+    "MF": "#56B4E9",
+    "GMF": "#0072B2",
+    "MLP": "#D55E00",
+    "NeuMF": "#009E73",
+    "user": "#CC79A7",
+    "item": "#E69F00",
+}
+
+
+def use_style():
+    """Set matplotlib's defaults to the style of the course."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (8, 3.6),
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "white",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.titlesize": "medium",
+            "axes.prop_cycle": cycler(
+                color=[COLORS[name] for name in ("GMF", "MLP", "NeuMF", "user", "item", "MF")]
+            ),
+            "grid.color": "#e5e5e5",
+            "font.size": 10,
+            "legend.frameon": False,
+            "image.cmap": "viridis",
+        }
+    )
+
+
+def training_curves(fit, references=None, model="GMF"):
+    """Draw a training history: the loss, and HR@10 and NDCG@10 on the test items, by epoch.
+
+    Args:
+        fit: a `Fit`.
+        references: name -> `Evaluation` of baselines on the test items, drawn as level lines.
+        model: the model's name, which gives the colour.
+
+    Returns:
+        The figure, with three axes.
+    """
+    history = fit.history
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
+    axes[0].plot(history.epoch[1:], history.loss[1:], marker="o", ms=3, color=COLORS[model])
+    axes[0].set(title="Training loss", ylabel="loss (nats an instance)")
+    for ax, metric in zip(axes[1:], ("hr", "ndcg"), strict=True):
+        for split, style in (("validation", "--"), ("test", "-")):
+            if f"{split}_{metric}" in history:
+                values = history[f"{split}_{metric}"]
+                ax.plot(history.epoch, values, style, color=COLORS[model], label=f"{model}, {split}")
+        for name, evaluation in (references or {}).items():
+            level = getattr(evaluation, metric)
+            ax.axhline(level, color=COLORS[name], lw=1.2, ls=":", label=f"{name}, test")
+        ax.set(title=f"{metric.upper()}@10 against 99 candidates", ylim=(0, None))
+    for ax in axes:
+        ax.axvline(fit.picked_epoch, color="0.7", lw=6, alpha=0.4, zorder=0)
+        ax.set_xlabel("epoch (grey: picked)")
+    axes[2].legend(fontsize="small", loc="lower right")
+    return figure
+
+
+def boxes(ax, nodes, edges):
+    """Draw a small diagram of labelled boxes and arrows, for model architectures.
+
+    Args:
+        ax: the axes; its frame and ticks are taken away.
+        nodes: name -> (x, y, label, colour), in units of boxes.
+        edges: pairs of names, from and to.
+    """
+    width, height = 0.84, 0.52
+    for start, end in edges:
+        (x0, y0), (x1, y1) = nodes[start][:2], nodes[end][:2]
+        arrow = {"arrowstyle": "-|>", "color": "0.35", "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (x1, y1 - height / 2), (x0, y0 + height / 2), arrowprops=arrow)
+    for x, y, label, color in nodes.values():
+        corner = (x - width / 2, y - height / 2)
+        style = "round,pad=0,rounding_size=0.1"
+        ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle=style, fc=color, ec="0.3"))
+        ax.text(x, y, label, ha="center", va="center", fontsize=9)
+    xs, ys = [node[0] for node in nodes.values()], [node[1] for node in nodes.values()]
+    ax.set_xlim(min(xs) - 0.6, max(xs) + 0.6)
+    ax.set_ylim(min(ys) - 0.45, max(ys) + 0.45)
+    ax.set_axis_off()
+
+
+def architecture(model, hidden_layers=(32, 16, 8), num_factors=8):
+    """Draw the architecture of GMF, MLP or NeuMF, from the indices (below) to the logit (above).
+
+    Args:
+        model: ``"GMF"``, ``"MLP"`` or ``"NeuMF"``.
+        hidden_layers: widths of the MLP's hidden layers.
+        num_factors: width of GMF's embeddings.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the model is unknown.
+    """
+    if model not in ("GMF", "MLP", "NeuMF"):
+        raise ValueError(f"model must be GMF, MLP or NeuMF, not {model!r}")
+    user, item, gmf, mlp, head = "#f0d3e3", "#fae3b4", "#bfdcec", "#f5cdb0", "#bfe5d9"
+    nodes, edges = {}, []
+    top = 1 + (len(hidden_layers) + 1 if model != "GMF" else 1)
+    columns = {"GMF": [("gmf", 0)], "MLP": [("mlp", 0)], "NeuMF": [("gmf", 0), ("mlp", 2)]}[model]
+    for branch, x in columns:
+        width = num_factors if branch == "gmf" else max(1, hidden_layers[0] // 2)
+        nodes[branch + "p"] = (x, 1, f"p, {width}", user)
+        nodes[branch + "q"] = (x + 1, 1, f"q, {width}", item)
+        if branch == "gmf":
+            nodes["gmfz"] = (x + 0.5, 2, r"$p \odot q$", gmf)
+            edges += [("gmfp", "gmfz"), ("gmfq", "gmfz")]
+            last_gmf = "gmfz"
+        else:
+            nodes["mlpz"] = (x + 0.5, 2, "[p; q]", mlp)
+            edges += [("mlpp", "mlpz"), ("mlpq", "mlpz")]
+            last_mlp = "mlpz"
+            for depth, units in enumerate(hidden_layers):
+                name = f"mlp{depth}"
+                nodes[name] = (x + 0.5, 3 + depth, f"ReLU, {units}", mlp)
+                edges.append((last_mlp, name))
+                last_mlp = name
+    center = sum(x for _, x in columns) / len(columns) + 0.5
+    nodes["user"] = (center - 0.5, 0, "user u", user)
+    nodes["item"] = (center + 0.5, 0, "item i", item)
+    nodes["out"] = (center, top + 1, "logit", head)
+    for branch, _ in columns:
+        edges += [("user", branch + "p"), ("item", branch + "q")]
+        edges.append((last_gmf if branch == "gmf" else last_mlp, "out"))
+    size = (max(node[0] for node in nodes.values()) + 1.2, (top + 2) * 0.75)
+    figure, ax = plt.subplots(figsize=(size[0] * 1.3, size[1]))
+    boxes(ax, nodes, edges)
+    return figure
