@@ -18,6 +18,7 @@ _HOME = {
     "HeldOut": "data",
     "Interactions": "data",
     "load_dataset": "data",
+    "load_ratings": "ratings",
     "NegativeSampler": "sampler",
     "bootstrap_interval": "metrics",
     "evaluate": "metrics",

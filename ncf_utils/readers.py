@@ -272,9 +272,9 @@ def read_movielens(files: Files) -> Raw:
     Raises:
         DataError: names the file, the line and what was expected.
     """
-    user_id, item_id, time = read_ratings(files)
-    user_ids, user = _dense(user_id)
-    item_ids, item = _dense(item_id)
+    user_id, item_id, _, time = read_ratings(files)
+    user_ids, user = dense(user_id)
+    item_ids, item = dense(item_id)
     order = time_order(user, time)
     return Raw(
         user[order],
@@ -286,8 +286,13 @@ def read_movielens(files: Files) -> Raw:
     )
 
 
-def _dense(ids):
-    """Return the different ids, rising, and the int32 index of each id among them."""
+def dense(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different ids, rising, and the int32 index of each id among them.
+
+    >>> ids, index = dense(np.array([50, 2, 50]))
+    >>> ids.tolist(), index.tolist()
+    ([2, 50], [1, 0, 1])
+    """
     largest = int(ids.max())
     if largest > 10 * len(ids) + 1000:  # too few ids for a table of all numbers up to the largest
         values, index = np.unique(ids, return_inverse=True)
@@ -302,8 +307,8 @@ def ratings_file(files: Files) -> str | None:
     return next((name for name in RATINGS if files.has(name)), None)
 
 
-def read_ratings(files: Files) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return user id, movie id and time of every rating, in the order of the file."""
+def read_ratings(files: Files) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return user id, movie id, rating and time of every rating, in the order of the file."""
     layout = ratings_file(files)
     if layout is None:
         raise DataError(f"{files.path}: expected a file {', '.join(RATINGS[:-1])} or {RATINGS[-1]}")
@@ -316,14 +321,14 @@ def read_ratings(files: Files) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             raise DataError(f"{label}, line 1: expected {CSV_HEADER!r}, found {_shown(header)}")
     elif layout == "ratings.dat":
         sep = "::"
-    user, item, _, time = parse_table(content, label, COLUMNS, sep, skip)
+    user, item, rating, time = parse_table(content, label, COLUMNS, sep, skip)
     again = _repeated(user, item)
     if len(again):
         raise DataError(
             f"{label}, line {_line_of_row(content, again[0], skip)}: expected each pair once, "
             f"found user {user[again[0]]}, item {item[again[0]]} again"
         )
-    return user, item, time
+    return user, item, rating, time
 
 
 def read_movies(files: Files) -> dict[int, tuple[str, str]]:
@@ -604,7 +609,7 @@ def number_by_first_appearance(files: Files, raw: Raw) -> np.ndarray | None:
     The paper counts movies in the order in which `ratings.dat` first names them. Returns None where
     that does not give each item its number of interactions: then these are not those ratings.
     """
-    _, movie, _ = read_ratings(files)
+    _, movie, _, _ = read_ratings(files)
     _, first, counts = np.unique(movie, return_index=True, return_counts=True)
     order = np.argsort(first)
     held_out = raw.test[1]

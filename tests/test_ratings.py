@@ -1,0 +1,51 @@
+"""`load_ratings` against the files themselves, and against what `load_dataset` makes of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ncf_utils import data
+from ncf_utils.data import DataError, load_dataset
+from ncf_utils.ratings import load_ratings
+from ncf_utils.split import leave_one_out
+
+
+def pairs_of(dataset):
+    parts = (dataset.train, dataset.validation, dataset.test)
+    user = np.concatenate([part.user for part in parts]).astype(np.int64)
+    return np.sort(user * dataset.num_items + np.concatenate([part.item for part in parts]))
+
+
+@pytest.mark.parametrize("name", ["ml-latest-small", "synthetic"])
+def test_the_ratings_are_the_interactions_of_the_data_set(name):
+    dataset, log = load_dataset(name), load_ratings(name)
+    keys = np.sort(log.user.to_numpy(np.int64) * dataset.num_items + log.item.to_numpy())
+    assert np.array_equal(keys, pairs_of(dataset))
+    held_out = log.iloc[leave_one_out(log.user, log.time)]
+    assert np.array_equal(held_out.user, dataset.test.user)
+    assert np.array_equal(held_out.item, dataset.test.item)
+
+
+def test_ids_ratings_and_times_are_those_of_the_file():
+    dataset, log = load_dataset("ml-latest-small"), load_ratings("ml-latest-small")
+    raw = pd.read_csv(data._embedded("ml-latest-small") / "ratings.csv")
+    assert np.array_equal(dataset.user_ids[log.user], raw.userId)
+    assert np.array_equal(dataset.item_ids[log.item], raw.movieId)
+    assert np.array_equal(log.rating, raw.rating) and np.array_equal(log.time, raw.timestamp)
+
+
+def test_the_papers_format_gives_training_then_held_out_ratings(tmp_path):
+    (tmp_path / "x.train.rating").write_text("0\t1\t4\t20\n0\t0\t3.5\t10\n1\t2\t1\t5\n")
+    (tmp_path / "x.test.rating").write_text("0\t2\t5\t30\n1\t0\t2\t6\n")
+    log = load_ratings(tmp_path / "x")
+    assert log.values.tolist() == [
+        [0, 1, 4, 20], [0, 0, 3.5, 10], [1, 2, 1, 5], [0, 2, 5, 30], [1, 0, 2, 6],
+    ]  # fmt: skip
+    assert load_ratings(tmp_path).equals(log)
+
+
+def test_an_argument_that_means_nothing_is_an_error():
+    with pytest.raises(DataError, match="takes no argument 'rank'"):
+        load_ratings("ml-latest-small", rank=3)
+    with pytest.raises(DataError, match="did you mean ml-latest-small"):
+        load_ratings("ml-latest-smal")
