@@ -81,17 +81,22 @@ def _read(place, key):
 
 
 def _unpack(stored):
+    """Return the Raw that is stored, or None where its parts do not fit together."""
     arrays = {name: stored[name] for name in ARRAYS if name in stored}
     num_users, num_items = (int(n) for n in stored["sizes"])
     item, indptr = arrays["item"], arrays["indptr"]
-    if len(indptr) != num_users + 1 or indptr[0] != 0 or indptr[-1] != len(item):
-        return None
+    fits = indptr.shape == (num_users + 1,) and indptr[0] == 0 and indptr[-1] == len(item)
     checks = [(item, num_items)]
     test = None
     if "negatives" in arrays:
         test = tuple(arrays[name] for name in ("test_user", "test_item", "negatives"))
-        checks += list(zip(test, (num_users, num_items, num_items), strict=True))
-    if any(a.dtype != np.int32 or a.min() < 0 or a.max() >= size for a, size in checks):
+        checks += zip(test, (num_users, num_items, num_items), strict=True)
+        fits &= len({len(array) for array in test}) == 1 and test[2].ndim == 2
+    for name, size in (("user_ids", num_users), ("item_ids", num_items)):
+        fits &= name not in arrays or arrays[name].shape == (size,)
+    for array, size in checks:
+        fits &= array.dtype == np.int32 and array.min() >= 0 and array.max() < size
+    if not fits:
         return None
     return Raw(
         np.repeat(np.arange(num_users, dtype=np.int32), np.diff(indptr)),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import zipfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -398,7 +397,8 @@ def _read(name, data_dir, download, mirrors):
             )
         parse = partial(readers.read_movielens, files)
         cache_at = None if name in EMBEDDED else folder
-        raw = cached(parse, [files.source(ratings)], Path(name).name, cache_at)
+        stem = path.resolve().name.removesuffix(".zip")
+        raw = cached(parse, [files.source(ratings)], stem, cache_at)
         movies = readers.read_movies(files)
         items = readers.item_table(raw.item_ids, movies) if movies else None
 
@@ -471,9 +471,9 @@ def _find(name, data_dir, download, mirrors):
         archive = folder / f"{name}.zip"
         return archive if archive.is_file() else folder, None, True
     path = Path(name)
-    if path.is_dir() or zipfile.is_zipfile(path) or path.suffix == ".zip" and path.is_file():
+    if (name and path.is_dir()) or (path.suffix == ".zip" and path.is_file()):
         return path, None, False
-    if any(path.with_name(path.name + end).is_file() for end in readers.PAPER):
+    if any(Path(name + end).is_file() for end in readers.PAPER):
         return path.parent, path.name, False
     known = (
         [*DATASETS, *(p.name for p in data_dir.iterdir() if p.is_dir())] if data_dir else DATASETS
@@ -536,9 +536,10 @@ def _split(name, raw, items, num_candidates, validation, seed, min_interactions)
                 f"{name}: expected users with {min_interactions} interactions or more, found none"
             )
         if len(users) < raw.num_users:
+            few = raw.num_users - len(users)
             notes.append(
-                f"{raw.num_users - len(users):,} users with fewer than {min_interactions} "
-                "interactions stay in training only"
+                f"{few:,} {'user' if few == 1 else 'users'} with fewer than {min_interactions} "
+                "interactions: in training only"
             )
         latest = history.indptr[users + 1] - 1
         negatives = draw_candidates(

@@ -90,6 +90,8 @@ def draw_candidates(user, item, users, num_items, num_candidates=99, seed=0) -> 
         raise DataError(f"num_candidates: expected 1 or more, found {num_candidates}")
     if len(users) == 0:
         return np.empty((0, num_candidates), np.int32)
+    if len(user) == 0:
+        user = item = np.empty(0, np.int64)
     keys, start = _touched(np.asarray(user), np.asarray(item), users, num_items)
     row = np.repeat(np.arange(len(users)), np.diff(start))
     touched = keys - row * num_items
