@@ -99,7 +99,7 @@ def ndcg(ranks, k=10, reduce=True):
         ValueError: `k` is below 1, or there are no ranks.
 
     Example:
-        >>> ndcg([0, 2, 12], k=10)
+        >>> round(ndcg([0, 2, 12], k=10), 3)
         0.5
     """
     return _mean_gain(1 / np.log2(np.arange(_list_length(k)) + 2), ranks, reduce)
