@@ -54,6 +54,8 @@ def positive_ranks(positive_scores, negative_scores, ties="pessimistic", rivals=
             f"{invalid.sum()} rows of scores hold NaN, the first is row {invalid.argmax()}"
         )
     rivals = np.ones(negative.shape, bool) if rivals is None else np.asarray(rivals, bool)
+    if rivals.shape != negative.shape:
+        raise ValueError(f"rivals must have shape {negative.shape}, not {rivals.shape}")
     first = ((negative > positive[:, None]) & rivals).sum(axis=1)
     last = ((negative >= positive[:, None]) & rivals).sum(axis=1)
     return {"pessimistic": last, "optimistic": first}.get(ties, np.stack([first, last], axis=1))
@@ -71,13 +73,13 @@ def hit_ratio(ranks, k=10, reduce=True):
         A float in [0, 1], or a float array of shape (E,).
 
     Raises:
-        ValueError: `k` is below 1, or there are no ranks.
+        ValueError: `k` is below 1, a rank is below 0, or there are no ranks.
 
     Example:
         >>> hit_ratio([0, 3, 12], k=10)
         0.6666666666666666
     """
-    return _mean_gain(np.ones(_list_length(k)), ranks, reduce)
+    return _mean_gain(np.ones(_at_least_one("k", k)), ranks, reduce)
 
 
 def ndcg(ranks, k=10, reduce=True):
@@ -96,19 +98,19 @@ def ndcg(ranks, k=10, reduce=True):
         A float in [0, 1], or a float array of shape (E,).
 
     Raises:
-        ValueError: `k` is below 1, or there are no ranks.
+        ValueError: `k` is below 1, a rank is below 0, or there are no ranks.
 
     Example:
         >>> round(ndcg([0, 2, 12], k=10), 3)
         0.5
     """
-    return _mean_gain(1 / np.log2(np.arange(_list_length(k)) + 2), ranks, reduce)
+    return _mean_gain(1 / np.log2(np.arange(_at_least_one("k", k)) + 2), ranks, reduce)
 
 
-def _list_length(k):
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1, not {k!r}")
-    return int(k)
+def _at_least_one(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
+    return int(value)
 
 
 def _mean_gain(gains, ranks, reduce):
@@ -116,6 +118,8 @@ def _mean_gain(gains, ranks, reduce):
     ranks = np.asarray(ranks)
     if len(ranks) == 0:
         raise ValueError("there are no ranks to average")
+    if ranks.min() < 0:
+        raise ValueError(f"ranks must be at least 0 (the top of the list), not {ranks.min()}")
     first, last = (ranks, ranks) if ranks.ndim == 1 else ranks.T
     total = np.concatenate([[0.0], np.cumsum(gains)])  # total[r]: the gain of all ranks below r
     k = len(gains)
@@ -190,11 +194,12 @@ def evaluate(
     held_out = getattr(dataset, split)
     if held_out is None or len(held_out) == 0:
         raise ValueError(f"{dataset.name} has no {split} items to evaluate")
+    batch_size = _at_least_one("batch_size", batch_size)
     if full:
-        ranks = _full_ranks(score, dataset, split, ties, batch_size)
+        ranks, num_candidates = _full_ranks(score, dataset, split, ties, batch_size)
     else:
         ranks = _sampled_ranks(score, held_out, ties, batch_size)
-    num_candidates = dataset.num_items if full else held_out.negatives.shape[1]
+        num_candidates = held_out.negatives.shape[1]
     return Evaluation(
         hit_ratio(ranks, k), ndcg(ranks, k), k, ranks, held_out.user, num_candidates, full
     )
@@ -217,7 +222,7 @@ def _full_ranks(score, dataset, split, ties, batch_size):
     rows = max(1, batch_size // dataset.num_items)
     known = dataset if split == "validation" else dataset.with_validation_in_train()
     seen = known.train.to_csr()
-    ranks = []
+    ranks, num_candidates = [], 0
     for start in range(0, len(held_out), rows):
         user, item = held_out.user[start : start + rows], held_out.item[start : start + rows]
         scores = _scores(score, user[:, None], every_item)
@@ -226,7 +231,8 @@ def _full_ranks(score, dataset, split, ties, batch_size):
         rivals[seen[user].nonzero()] = False
         rivals[np.arange(len(user)), item] = False
         ranks.append(positive_ranks(positive, scores, ties, rivals))
-    return np.concatenate(ranks)
+        num_candidates = max(num_candidates, int(rivals.sum(axis=1).max()))
+    return np.concatenate(ranks), num_candidates
 
 
 def _scores(score, user, item):
@@ -253,7 +259,7 @@ def bootstrap_interval(values, level=0.95, num_resamples=2000, seed=0) -> tuple[
         The interval's lower and upper end.
 
     Raises:
-        ValueError: there are no values, or an argument is out of range.
+        ValueError: there are no values, they hold NaN, or an argument is out of range.
 
     Example:
         >>> low, high = bootstrap_interval([0.0, 1.0] * 200)
@@ -263,6 +269,8 @@ def bootstrap_interval(values, level=0.95, num_resamples=2000, seed=0) -> tuple[
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"values must have shape (E,) with E > 0, not {values.shape}")
+    if np.isnan(values).any():
+        raise ValueError("values hold NaN")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level!r}")
     if num_resamples < 1:
