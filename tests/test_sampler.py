@@ -1,0 +1,365 @@
+"""Negative sampling: what may be drawn, how often, and that every epoch is a fresh one."""
+
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from ncf_utils.data import Interactions
+from ncf_utils.sampler import NegativeSampler, _SeenItems
+
+SEEN = [{0, 1, 2, 3, 8}, {4}, {0, 1, 2, 4, 5, 6, 7, 8}, {2, 8}, set()]  # the last user is new
+NUM_ITEMS = 9
+PATHS = ("bitmap", "exact")
+
+
+def interactions(seen, num_items):
+    pairs = [(user, item) for user, items in enumerate(seen) for item in sorted(items)]
+    user, item = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return Interactions.from_pairs(user, item, len(seen), num_items)
+
+
+@pytest.fixture
+def train():
+    return interactions(SEEN, NUM_ITEMS)
+
+
+@pytest.fixture(params=PATHS)
+def path(request, monkeypatch):
+    """Sample with the bitmap, and without it as large data sets do."""
+    if request.param == "exact":
+        monkeypatch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 0)
+    return request.param
+
+
+def slow_complement(seen, num_items):
+    """Each user's missing items, by the definition."""
+    return [[item for item in range(num_items) if item not in items] for items in seen]
+
+
+def p_value(drawn, expected_share):
+    """Of a chi-square test that `drawn` items follow `expected_share`; other items forbid it."""
+    share = np.asarray(expected_share, float)
+    counts = np.bincount(drawn, minlength=len(share))
+    assert counts[share == 0].sum() == 0
+    possible = share > 0
+    if possible.sum() == 1:  # nothing left to chance
+        return 1.0
+    return chisquare(counts[possible], share[possible] / share.sum() * len(drawn)).pvalue
+
+
+# --- what an epoch holds -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+@pytest.mark.parametrize("num_negatives", [1, 4])
+def test_epoch_against_a_slow_loop(train, path, strategy, num_negatives):
+    user, item, label = NegativeSampler(train, num_negatives, strategy, seed=1).epoch()
+    assert (user.dtype, item.dtype, label.dtype) == (np.int32, np.int32, np.float32)
+    assert user.shape == item.shape == label.shape == (len(train) * (1 + num_negatives),)
+
+    instances = list(zip(user.tolist(), item.tolist(), label.tolist(), strict=True))
+    positives = Counter((u, i) for u, i, one in instances if one == 1.0)
+    assert positives == Counter((u, i) for u, items in enumerate(SEEN) for i in items)
+    negatives = [(u, i) for u, i, one in instances if one == 0.0]
+    assert len(positives) + len(negatives) == len(instances)
+    for u, items in enumerate(SEEN):
+        mine = [i for who, i in negatives if who == u]
+        assert len(mine) == num_negatives * len(items)
+        assert set(mine) <= set(range(NUM_ITEMS)) - items
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+def test_epoch_groups_keep_a_positive_beside_its_negatives(train, path, strategy):
+    user, item = NegativeSampler(train, 3, strategy, seed=1).epoch_groups()
+    assert (user.dtype, item.dtype) == (np.int32, np.int32)
+    assert user.shape == (len(train), 1) and item.shape == (len(train), 4)
+    positives = Counter(zip(user[:, 0].tolist(), item[:, 0].tolist(), strict=True))
+    assert positives == Counter((u, i) for u, items in enumerate(SEEN) for i in items)
+    for u, row in zip(user[:, 0], item, strict=True):
+        assert not set(row[1:].tolist()) & SEEN[u]
+
+
+def test_epoch_and_epoch_groups_hold_the_same_kind_of_instances(train):
+    user, item, label = NegativeSampler(train, 5, seed=0).epoch()
+    group_user, group_item = NegativeSampler(train, 5, seed=0).epoch_groups()
+    flat_user = np.broadcast_to(group_user, group_item.shape)
+    assert np.array_equal(np.sort(user[label == 1]), np.sort(group_user[:, 0]))
+    assert np.array_equal(np.sort(item[label == 1]), np.sort(group_item[:, 0]))
+    assert np.array_equal(np.sort(user[label == 0]), np.sort(flat_user[:, 1:].ravel()))
+
+
+def test_the_test_item_may_be_a_negative(path):
+    # User 0 trains on item 0; item 1 is their held-out test item, and nothing hides it.
+    train = interactions([{0}, {1}], 3)
+    item = NegativeSampler(train, 1, seed=0).sample(np.zeros(200, int))
+    assert set(item.tolist()) == {1, 2}
+
+
+def test_all_strategy_lists_every_pair_once(train):
+    user, item, label = NegativeSampler(train, strategy="all", seed=0).epoch()
+    assert (user.dtype, item.dtype, label.dtype) == (np.int32, np.int32, np.float32)
+    found = {(u, i): one for u, i, one in zip(user.tolist(), item.tolist(), label, strict=True)}
+    assert len(user) == len(found) == len(SEEN) * NUM_ITEMS
+    assert found == {
+        (u, i): float(i in items) for u, items in enumerate(SEEN) for i in range(NUM_ITEMS)
+    }
+
+
+def test_all_strategy_takes_a_user_who_has_everything():
+    train = interactions([{0, 1, 2}, {1}], 3)
+    label = NegativeSampler(train, strategy="all").epoch()[2]
+    assert label.sum() == 4 and len(label) == 6
+
+
+@pytest.mark.parametrize("shape", [(0,), (7,), (3, 4), (2, 1, 5), ()])
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+def test_sample_keeps_the_shape(train, path, strategy, shape):
+    user = np.random.default_rng(0).integers(4, size=shape)
+    item = NegativeSampler(train, 4, strategy).sample(user)
+    assert item.dtype == np.int32 and item.shape == shape
+    assert all(i not in SEEN[u] for u, i in zip(user.ravel(), item.ravel(), strict=True))
+
+
+# --- how often -----------------------------------------------------------------------------------
+
+
+def test_uniform_over_what_a_user_has_not_touched(train, path):
+    sampler = NegativeSampler(train, seed=3)
+    assert (sampler._seen.bitmap is None) == (path == "exact")
+    for user, missing in enumerate(slow_complement(SEEN, NUM_ITEMS)):
+        share = np.isin(np.arange(NUM_ITEMS), missing)
+        assert p_value(sampler.sample(np.full(30_000, user)), share) > 1e-3, user
+
+
+def test_uniform_whoever_else_is_in_the_batch(train, path):
+    user = np.random.default_rng(0).integers(len(SEEN), size=100_000)
+    item = NegativeSampler(train, seed=4).sample(user)
+    for one, missing in enumerate(slow_complement(SEEN, NUM_ITEMS)):
+        share = np.isin(np.arange(NUM_ITEMS), missing)
+        assert p_value(item[user == one], share) > 1e-3, one
+
+
+def test_draws_are_independent_and_with_replacement(train, path):
+    # Pairs of neighbouring draws of user 3, who misses 7 items: all 49 pairs are equally likely.
+    missing = slow_complement(SEEN, NUM_ITEMS)[3]
+    draws = NegativeSampler(train, seed=5).sample(np.full((50_000, 2), 3))
+    pair = np.searchsorted(missing, draws) @ [len(missing), 1]
+    assert p_value(pair, np.ones(len(missing) ** 2)) > 1e-3
+
+
+def test_exact_draw_maps_rank_to_the_missing_item_of_that_rank(train):
+    class Fixed:
+        """A generator whose next numbers are known."""
+
+        def __init__(self, numbers):
+            self.numbers = np.asarray(numbers)
+
+        def random(self, size):
+            assert size == len(self.numbers)
+            return self.numbers
+
+    users, numbers, expected = [], [], []
+    for user, missing in enumerate(slow_complement(SEEN, NUM_ITEMS)):
+        for rank, item in enumerate(missing):  # both ends of the interval that means `rank`
+            low, high = rank / len(missing), np.nextafter((rank + 1) / len(missing), 0)
+            low = np.nextafter(low, 1) if int(low * len(missing)) < rank else low
+            users += [user, user]
+            numbers += [low, high]
+            expected += [item, item]
+    drawn = _SeenItems(train)._sample_exactly(Fixed(numbers), np.array(users))
+    assert drawn.tolist() == expected
+
+
+def test_popularity_weights_are_counts_to_the_power_three_quarters(path):
+    counts = [16, 8, 4, 2, 1, 0]  # item 0 was touched by 16 users, item 5 by nobody
+    seen = [{item for item, count in enumerate(counts) if user < count} for user in range(16)]
+    train = interactions([*seen, set()], len(counts))
+    sampler = NegativeSampler(train, strategy="popularity", seed=6)
+    weight = np.array(counts) ** 0.75
+    newcomer, third = np.full(30_000, 16), np.full(30_000, 3)  # user 3 touched items 0, 1, 2
+    assert p_value(sampler.sample(newcomer), weight) > 1e-3
+    assert p_value(sampler.sample(third), [0, 0, 0, *weight[3:]]) > 1e-3
+    # The test has the power to tell this weight from its neighbours.
+    for wrong in (counts, np.array(counts) ** 0.5, np.sign(counts)):
+        assert p_value(sampler.sample(newcomer), wrong) < 1e-6
+
+
+def test_popularity_for_a_user_who_misses_only_rare_items(path):
+    # 400 users share items 0 to 29. User 0 misses items 30 (16 users) and 31 (1 user): a draw hits
+    # those twice in thousands, so that drawing again and again seldom ends.
+    crowd = [set(range(30)) for _ in range(400)]
+    for user in range(1, 17):
+        crowd[user].add(30)
+    crowd[1].add(31)
+    sampler = NegativeSampler(interactions(crowd, 33), strategy="popularity", seed=7)
+    item = sampler.sample(np.zeros(20_000, int))
+    assert p_value(item, [0] * 30 + [8, 1, 0]) > 1e-3  # 16 ** 0.75 = 8; nobody touched item 32
+
+
+def test_popularity_for_a_user_who_misses_only_what_nobody_touched(path):
+    sampler = NegativeSampler(interactions([{0, 1}, {0}], 4), strategy="popularity", seed=8)
+    assert p_value(sampler.sample(np.zeros(10_000, int)), [0, 0, 1, 1]) > 1e-3
+
+
+# --- chance --------------------------------------------------------------------------------------
+
+
+def epochs_of(sampler, method, n=3):
+    return [np.column_stack(getattr(sampler, method)()).tolist() for _ in range(n)]
+
+
+@pytest.mark.parametrize("method", ["epoch", "epoch_groups"])
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+def test_same_seed_same_epochs_and_another_seed_others(train, strategy, method):
+    first = epochs_of(NegativeSampler(train, 4, strategy, seed=11), method)
+    assert first == epochs_of(NegativeSampler(train, 4, strategy, seed=11), method)
+    assert first != epochs_of(NegativeSampler(train, 4, strategy, seed=12), method)
+
+
+def test_a_seed_sequence_is_a_seed(train):
+    first, second = (np.random.SeedSequence(5, spawn_key=(i,)) for i in (0, 1))
+    expected = epochs_of(NegativeSampler(train, seed=first), "epoch")
+    again = np.random.SeedSequence(5, spawn_key=(0,))
+    assert epochs_of(NegativeSampler(train, seed=again), "epoch") == expected
+    assert epochs_of(NegativeSampler(train, seed=second), "epoch") != expected
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+def test_every_epoch_draws_fresh_negatives(train, path, strategy):
+    sampler = NegativeSampler(train, 4, strategy, seed=0)
+    epochs = []
+    for _ in range(2):
+        user, item = sampler.epoch_groups()
+        order = np.lexsort((item[:, 0], user[:, 0]))
+        epochs.append(item[order])
+    assert np.array_equal(epochs[0][:, 0], epochs[1][:, 0])  # the same positives
+    assert (epochs[0][:, 1:] != epochs[1][:, 1:]).mean() > 0.4  # other negatives
+
+
+@pytest.mark.parametrize("method", ["epoch", "epoch_groups"])
+def test_every_place_of_an_epoch_is_as_likely(method):
+    train = interactions([{0}, {1}, {2}], 5)
+    sampler, places = NegativeSampler(train, 1, seed=9), []
+    for _ in range(3000):
+        user, item = getattr(sampler, method)()[:2]
+        positive = (user.ravel() == 0) & (item.reshape(len(user), -1)[:, 0] == 0)
+        places.append(int(np.flatnonzero(positive)[0]))
+    assert p_value(np.array(places), np.ones(len(user))) > 1e-3
+
+
+def test_all_strategy_is_shuffled(train):
+    sampler = NegativeSampler(train, strategy="all", seed=0)
+    first, second = (np.column_stack(sampler.epoch()) for _ in range(2))
+    assert not np.array_equal(first, second)
+    assert sorted(first.tolist()) == sorted(second.tolist())
+
+
+# --- sizes ---------------------------------------------------------------------------------------
+
+
+def test_memory_is_linear_in_the_interactions():
+    # 5e9 possible pairs would take a bitmap of 625 MB; 2,000 interactions take a few.
+    num_users, num_items, n = 100_000, 50_000, 2_000
+    rng = np.random.default_rng(0)
+    user = rng.choice(num_users, n, replace=False)
+    train = Interactions.from_pairs(user, rng.integers(num_items, size=n), num_users, num_items)
+    tracemalloc.start()
+    NegativeSampler(train, 4).epoch()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6
+
+
+def test_bitmap_stays_within_its_limit(monkeypatch):
+    train = interactions([{0}] * 10, 100)  # 1,000 pairs: 125 bytes
+    monkeypatch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 125)
+    assert _SeenItems(train).bitmap is not None
+    monkeypatch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 124)
+    assert _SeenItems(train).bitmap is None
+
+
+def test_item_indices_up_to_the_largest_int32():
+    largest = 2**31 - 2
+    train = Interactions.from_pairs([0, 1, 2], [largest, 0, 5], 3, largest + 1)
+    user, item, label = NegativeSampler(train, 2, seed=0).epoch()
+    assert item.min() >= 0 and item[label == 0].max() > 2**29
+    positives = zip(user[label == 1].tolist(), item[label == 1].tolist(), strict=True)
+    assert set(positives) == {(0, largest), (1, 0), (2, 5)}
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+def test_a_user_who_has_everything_is_named(path, strategy):
+    train = interactions([{0}, {2}, {0, 1, 2}, {1}], 3)
+    with pytest.raises(ValueError, match="user 2 has interacted with all 3 items"):
+        NegativeSampler(train, strategy=strategy)
+
+
+@pytest.mark.parametrize("num_negatives", [0, -1, 1.5, 4.0, True, "4", None, [4]])
+def test_bad_num_negatives_is_named(train, num_negatives):
+    with pytest.raises(ValueError, match="num_negatives must be"):
+        NegativeSampler(train, num_negatives)
+
+
+@pytest.mark.parametrize("strategy", ["Uniform", "", None, 3])
+def test_bad_strategy_is_named(train, strategy):
+    with pytest.raises(ValueError, match="strategy must be one of uniform, popularity, all"):
+        NegativeSampler(train, strategy=strategy)
+
+
+def test_all_strategy_has_no_groups(train):
+    with pytest.raises(ValueError, match="no groups"):
+        NegativeSampler(train, strategy="all").epoch_groups()
+
+
+def test_numpy_integers_are_integers(train):
+    assert len(NegativeSampler(train, np.int64(2)).epoch()[0]) == 3 * len(train)
+
+
+# --- properties ----------------------------------------------------------------------------------
+
+
+@st.composite
+def histories(draw):
+    """(each user's items, num_items): nobody has everything, somebody has something."""
+    num_items = draw(st.integers(2, 30))
+    items = st.sets(st.integers(0, num_items - 1), max_size=num_items - 1)
+    seen = draw(st.lists(items, min_size=1, max_size=6))
+    seen[0] = seen[0] or {num_items - 1}
+    return seen, num_items
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.integers(1, 5), st.sampled_from(["uniform", "popularity"]), st.booleans())
+def test_no_history_breaks_an_epoch(history, num_negatives, strategy, bitmap):
+    seen, num_items = history
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 2**26 if bitmap else 0)
+        sampler = NegativeSampler(interactions(seen, num_items), num_negatives, strategy)
+        user, item, label = sampler.epoch()
+    n = sum(map(len, seen))
+    assert len(label) == n * (1 + num_negatives) and label.sum() == n
+    touched = np.array([i in seen[u] for u, i in zip(user, item, strict=True)])
+    assert np.array_equal(touched, label == 1)
+    assert ((item >= 0) & (item < num_items)).all()
+    counts = np.bincount(user, minlength=len(seen))
+    assert counts.tolist() == [len(items) * (1 + num_negatives) for items in seen]
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.booleans())
+def test_membership_by_the_definition(history, bitmap):
+    seen, num_items = history
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 2**26 if bitmap else 0)
+        index = _SeenItems(interactions(seen, num_items))
+    user, item = (x.ravel() for x in np.indices((len(seen), num_items)))
+    expected = [i in seen[u] for u, i in zip(user, item, strict=True)]
+    assert index.contains(user, item).tolist() == expected
