@@ -461,15 +461,18 @@ def _make_optimizer(name, learning_rate):
 
 
 def score_function(model):
-    """A model as `evaluate` wants it: `score(user, item)` from index arrays to NumPy logits."""
-    call = lambda user, item: model([user, item], training=False)  # noqa: E731
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    """A model as `evaluate` wants it: `score(user, item)` from index arrays to NumPy logits.
 
-        call = tf.function(call, reduce_retracing=True)
+    Args:
+        model: maps index tensors that broadcast to logits of the broadcast shape.
+
+    Returns:
+        A function of two integer arrays that broadcast; it returns float32 of that shape.
+    """
 
     def score(user, item):
-        return ops.convert_to_numpy(call(ops.convert_to_tensor(user), ops.convert_to_tensor(item)))
+        user, item = ops.convert_to_tensor(user), ops.convert_to_tensor(item)
+        return np.array(ops.convert_to_numpy(model([user, item], training=False)))
 
     return score
 
