@@ -147,11 +147,14 @@ def _fetch(remote, bases, folder, name):
 
 
 def _reason(error):
-    """Return a request's failure in a few words: the whole chain of it fills a screen."""
+    """Return a request's failure in a few words: its status, or what began the chain of errors."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code} {response.reason}"
-    return f"{type(error).__name__}: {str(error)[:160]}"
+    first = error
+    while first.__context__ is not None:
+        first = first.__context__
+    return f"{type(error).__name__}: {first}"
 
 
 def _digest(path, like):
