@@ -471,8 +471,9 @@ def score_function(model):
     """
 
     def score(user, item):
-        user, item = ops.convert_to_tensor(user), ops.convert_to_tensor(item)
-        return np.array(ops.convert_to_numpy(model([user, item], training=False)))
+        shape = np.broadcast_shapes(np.shape(user), np.shape(item))
+        pair = [ops.convert_to_tensor(np.atleast_2d(index)) for index in (user, item)]
+        return np.array(ops.convert_to_numpy(model(pair, training=False))).reshape(shape)
 
     return score
 
@@ -514,8 +515,11 @@ def save(model, path):
     if path.suffix != ".keras":
         raise ValueError(f"path must end with .keras, not {path.name!r}")
     partial = path.with_name(path.stem + ".partial.keras")
-    model.save(partial)
-    partial.replace(path)
+    try:
+        model.save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(path):

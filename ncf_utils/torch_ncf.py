@@ -476,8 +476,11 @@ def save(model, path):
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     metadata = {"model": type(model).__name__, "config": json.dumps(model.config)}
-    save_file(model.state_dict(), partial, metadata)
-    partial.replace(path)
+    try:
+        save_file(model.state_dict(), partial, metadata)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(path):
