@@ -7,16 +7,18 @@ PIP_OPTIONS ?=
 JOBS ?= 1
 # For `make course` and `make refresh`: names or globs of notebooks; all where empty.
 NOTEBOOK ?=
+# Stored outputs come out again to the last digit on Linux, x86-64; elsewhere the sums differ, and
+# the notebooks are run without comparing them: their asserts must hold.
+NBVAL ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),--nbval,--nbval-lax)
 # Given to JupyterLab.
 LAB_OPTIONS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# TensorFlow: no chatter, and the same sums on every CPU.
+# For `make lab`; the other targets set it themselves (ENVIRONMENT in ncf_utils/course.py).
 export TF_CPP_MIN_LOG_LEVEL := 3
 export TF_ENABLE_ONEDNN_OPTS := 0
-export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -34,7 +36,7 @@ test: $(READY) ## lint, unit tests, and every notebook against its stored output
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pytest
-	$(BIN)/pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadfile
+	$(BIN)/pytest notebooks $(NBVAL) --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadfile
 
 lab: $(READY) ## open the course in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \

@@ -1,9 +1,15 @@
-"""Notebooks under test run as they do in Jupyter."""
+"""The environment of every test, and notebooks under test run as they do in Jupyter."""
+
+import os
+
+from ncf_utils.course import ENVIRONMENT
 
 try:
     from nbval.kernel import RunningKernel
 except ImportError:  # without nbval no notebook is tested
     RunningKernel = None
+
+os.environ.update(ENVIRONMENT | os.environ)  # before any test loads a framework
 
 
 def execute_and_remember(self, cell_input, allow_stdin=None):

@@ -13,10 +13,13 @@ from pathlib import Path
 from .parameters import ParameterError, nearest
 from .results import add_rows, read_records, recorded
 
-# Said by TensorFlow and by the kernel's debugger, and of no use in a notebook's output.
-QUIET = {
+# What the kernels of notebooks run with, unless the environment says otherwise: no chatter from
+# TensorFlow and the debugger, and kernels that sum in the same order on every x86-64 CPU, so that
+# a stored output comes out again on another machine.
+ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",
+    "MKL_CBWR": "AVX2",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
 # A kernel warns at each start that it listens on loopback unencrypted, and now and then reports
@@ -80,7 +83,7 @@ def run_notebook(notebook, output, parameters=None, cell_timeout=None):
     import papermill
 
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
-    os.environ.update(QUIET | os.environ)
+    os.environ.update(ENVIRONMENT | os.environ)
     start = time.perf_counter()
     error = text = ""
     try:
@@ -255,7 +258,7 @@ def refresh_notebook(notebook, cell_timeout=None):
     from nbclient import NotebookClient
 
     path = Path(notebook)
-    os.environ.update(QUIET | os.environ)
+    os.environ.update(ENVIRONMENT | os.environ)
     start = time.perf_counter()
     content = nbformat.read(path, as_version=4)
     for cell in content.cells:

@@ -1,14 +1,9 @@
-"""Fixtures and settings that the tests share."""
+"""Fixtures that the tests share."""
 
 import os
 from pathlib import Path
 
 import pytest
-
-# Before any test loads TensorFlow, also where pytest is called without make.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 
