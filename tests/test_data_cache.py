@@ -145,6 +145,15 @@ def test_damaged_cache_is_ignored_and_written_anew(tmp_path, parsed, damage):
     assert len(parsed) == 2
 
 
+@pytest.mark.parametrize("name", ["user_ids", "item_ids"])
+def test_cache_without_some_ids_is_ignored(tmp_path, parsed, name):
+    folder = data_files.write(tmp_path / "data", data_files.movielens("u.data"))
+    first = load(folder)
+    with_array(name, lambda ids: ids[:-1])(the_cache(folder))
+    same(load(folder), first)
+    assert len(parsed) == 2
+
+
 def test_cache_of_another_data_set_is_ignored(tmp_path, parsed):
     one = data_files.write(tmp_path / "one", data_files.PAPER)
     changed = data_files.PAPER["toy.train.rating"].replace(b"0\t1\t5\t300", b"0\t8\t5\t300")

@@ -2,8 +2,10 @@
 
 import hashlib
 import http.server
+import os
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import data_files
@@ -281,6 +283,20 @@ def test_oddities_of_a_published_file_are_kept_and_noted(published, tmp_path):
         "1 lines of ml-1m.train.rating repeat a pair: each pair counts once",
         "1 held-out items are in their user's training too",
     )
+
+
+def test_git_blob_id():
+    """As `git hash-object` gives it; and the paper's own files where they are at hand."""
+    assert git_blob_id(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_published_files_have_the_published_ids():
+    folder = Path(os.environ.get("NCF_DATA_DIR") or "nowhere") / "ncf-ml-1m"
+    if not folder.is_dir():
+        pytest.skip("NCF_DATA_DIR names no folder that holds ncf-ml-1m")
+    digests = {remote.file: remote.digest for remote in downloads.REMOTES["ncf-ml-1m"]}
+    for name in ("ml-1m.test.rating", "ml-1m.test.negative"):
+        assert "git:" + git_blob_id((folder / name).read_bytes()) == digests[name]
 
 
 def test_published_sources():

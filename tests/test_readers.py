@@ -1,6 +1,7 @@
 """Every format as it should be, and every way in which a file can be wrong."""
 
 import re
+import tracemalloc
 
 import data_files
 import numpy as np
@@ -66,7 +67,10 @@ def test_ids_far_apart(tmp_path):
     """A table of all numbers up to the largest id would need two gigabytes here."""
     ratings = [(5, 2_000_000_000, 1, 1), (5, 3, 1, 2), (2_000_000_001, 3, 1, 3)]
     files = data_files.movielens("u.data", ratings)
+    tracemalloc.start()
     raw = read_movielens(Files(data_files.write(tmp_path, files)))
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
     assert raw.user_ids.tolist() == [5, 2_000_000_001]
     assert raw.item_ids.tolist() == [3, 2_000_000_000]
     assert raw.user.tolist() == [0, 0, 1]
