@@ -27,7 +27,8 @@ GOOD = {
     "learning_rate": 0.001,
     "optimizer": "adam",
     "loss": "log",
-    "l2": 0.0,
+    "l2_embeddings": 0.0,
+    "l2_layers": 0.0,
     "dropout": 0.0,
     "patience": None,
     "pretrain": False,
@@ -56,7 +57,7 @@ BAD = [
     ("learning_rate", math.inf, "a number above 0 to 100"),
     ("learning_rate", True, "a number above 0 to 100"),
     ("learning_rate", "0.001", "a number above 0 to 100"),
-    ("l2", -1e-9, "a number from 0 to 100"),
+    ("l2_layers", -1e-9, "a number from 0 to 100"),
     ("dropout", 1.0, "a number from 0 to 0.99"),
     ("hidden_layers", "[64, 32]", "whole numbers from 1 to 8,192; papermill takes a list by -y"),
     ("hidden_layers", 64, "a list of 0 to 16 whole numbers from 1 to 8,192"),
@@ -199,7 +200,8 @@ def test_each_notebook_checks_its_parameters_at_once(root):
         tagged = ["parameters" in cell.metadata.get("tags", ()) for cell in code]
         if any(tagged):
             assert sum(tagged) == 1, path.name
-            assert "check_parameters(globals()" in code[tagged.index(True) + 1].source, path.name
+            source = "".join(code[tagged.index(True) + 1].source.split())
+                assert "check_parameters(globals()" in source, path.name
 
 
 def test_the_kinds_that_twin_modules_know_agree():
