@@ -436,7 +436,18 @@ class _DenseGradients:
 
 
 class DenseAdam(_DenseGradients, keras.optimizers.Adam):
-    pass
+    """Adam with epsilon where the paper and PyTorch have it: added after the bias correction.
+
+    Keras adds it before, which makes it 30 times larger in the first step. The gradients of
+    embeddings near zero are so small that this alone leads to other weights.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        given = self.epsilon
+        self.epsilon = given * ops.sqrt(1 - ops.power(self.beta_2, step))
+        super().update_step(gradient, variable, learning_rate)
+        self.epsilon = given
 
 
 class DenseRMSprop(_DenseGradients, keras.optimizers.RMSprop):
@@ -454,7 +465,8 @@ def _make_optimizer(name, learning_rate):
     if name == "adam":
         return DenseAdam(learning_rate, epsilon=1e-8)
     if name == "rmsprop":
-        return DenseRMSprop(learning_rate, rho=0.9, epsilon=1e-7)
+        # Keras adds epsilon to the square, PyTorch to its root: 1e-15 is too small to matter.
+        return DenseRMSprop(learning_rate, rho=0.9, epsilon=1e-30)
     if name == "adagrad":
         return DenseAdagrad(learning_rate, initial_accumulator_value=0.1, epsilon=1e-7)
     return keras.optimizers.SGD(learning_rate)
