@@ -118,7 +118,7 @@ def _check_size(name, value, least):
         raise DataError(f"{name}: expected a whole number from {least}, found {value!r}")
 
 
-def _dirichlet(rng, rows, rank, concentration=0.3):
+def _dirichlet(rng, rows, rank, concentration=0.1):
     weights = rng.standard_gamma(concentration, (rows, rank), dtype=np.float32)
     weights += np.float32(1e-6)
     return weights / weights.sum(axis=1, keepdims=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import ncf_utils.data as data_module
+import ncf_utils.synthetic as synthetic
 from ncf_utils.data import DATASETS, DataError, load_dataset
 from ncf_utils.synthetic import synthetic_interactions, synthetic_truth
 
@@ -279,22 +280,45 @@ def test_synthetic_popularity_is_zipf():
 
 
 def test_synthetic_interactions_follow_the_truth():
-    """Among items that users do not have, the truth tells the held-out one well above chance."""
-    data = load_dataset("synthetic", num_users=2000, num_items=800, num_interactions=40_000, seed=4)
+    """Users take the items of their own tastes, and not only what is popular."""
+    user, item = synthetic_interactions(2000, 800, 40_000, seed=4)
     truth = synthetic_truth(2000, 800, seed=4)
-    wrong = synthetic_truth(2000, 800, seed=5)
+    popularity = truth.item_factors @ truth.user_factors.mean(axis=0)
+    own = truth.score(user, item)
+    others = truth.score(np.roll(user, 20_000), item)  # the same items, given to other users
+    assert np.log(own / popularity[item]).mean() > 0.3
+    assert np.log(others / popularity[item]).mean() < 0
+
+
+def test_synthetic_truth_is_a_ceiling():
+    """It ranks the held-out items better than popularity and much better than another truth."""
+    data = load_dataset("synthetic", num_users=2000, num_items=800, num_interactions=40_000, seed=4)
+    truth, other = synthetic_truth(2000, 800, seed=4), synthetic_truth(2000, 800, seed=5)
+    counts = data.train.item_counts()
     rates = []
-    for t in (truth, wrong):
-        positive = t.score(data.test.user, data.test.item)
-        users = np.repeat(data.test.user, 99)
-        rivals = t.score(users, data.test.negatives.ravel()).reshape(-1, 99)
+    for score in (truth.score, lambda user, item: counts[item], other.score):
+        positive = score(data.test.user, data.test.item)
+        rivals = score(np.repeat(data.test.user, 99), data.test.negatives.ravel()).reshape(-1, 99)
         rates.append(((rivals >= positive[:, None]).sum(axis=1) < 10).mean())
-    assert rates[0] > 0.5
-    assert rates[1] < 0.2
+    assert rates[0] > rates[1] + 0.05
+    assert rates[1] > rates[2] + 0.2
 
 
-def test_synthetic_draws_what_was_asked():
-    """Three of twelve items without replacement: as often as a simulation says."""
+def test_synthetic_order_in_time_is_random():
+    """Not by item, nor by chance: of neighbours in a history, half rise."""
+    user, item = synthetic_interactions(2000, 800, 40_000, seed=4)
+    neighbours = user[1:] == user[:-1]
+    rise = (item[1:] > item[:-1])[neighbours].mean()
+    assert abs(rise - 0.5) < 0.02  # of 38,000: the standard deviation is about 0.002
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 20])
+def test_synthetic_draws_what_was_asked(monkeypatch, rounds):
+    """Three of twelve items without replacement: as often as a simulation says.
+
+    With no round of drawing again, or one, users are finished in one exact step.
+    """
+    monkeypatch.setattr(synthetic, "ROUNDS", rounds)
     truth = synthetic_truth(3000, 12, rank=1, seed=6)
     user, item = synthetic_interactions(3000, 12, 9000, rank=1, seed=6)
     counts = np.bincount(item, minlength=12) / 3000
@@ -304,15 +328,6 @@ def test_synthetic_draws_what_was_asked():
     expected = np.bincount(np.ravel(drawn), minlength=12) / 10_000
     assert np.bincount(user).tolist() == [3] * 3000
     assert np.abs(counts - expected).max() < 5 * 0.5 * np.sqrt(1 / 3000 + 1 / 10_000)
-
-
-def test_synthetic_finishes_dense_users(monkeypatch):
-    """Users whose draws keep repeating are finished in one exact step."""
-    import ncf_utils.synthetic as synthetic
-
-    monkeypatch.setattr(synthetic, "ROUNDS", 1)
-    user, item = synthetic_interactions(50, 40, 500, seed=7)
-    assert len(set(zip(user.tolist(), item.tolist(), strict=True))) == 500
 
 
 @pytest.mark.parametrize(
