@@ -387,6 +387,7 @@ def fit(
     """
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
+    check_number("seed", seed, 0, integer=True)
     keras.utils.set_random_seed(seed)
     model.compile(
         optimizer=_make_optimizer(optimizer, learning_rate),

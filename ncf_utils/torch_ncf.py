@@ -354,6 +354,7 @@ def fit(
     """
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
+    check_number("seed", seed, 0, integer=True)
     torch.manual_seed(seed)  # dropout
     torch.set_flush_denormal(True)  # Adam's moments decay into denormals, which are slow
     step = _make_optimizer(optimizer, model.parameters(), learning_rate)

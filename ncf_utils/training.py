@@ -50,11 +50,12 @@ class Fit:
         return self.history.set_index("epoch").loc[self.picked_epoch]
 
     def __repr__(self):
-        row = self.picked
-        return (
-            f"Fit(picked epoch {self.picked_epoch} of {self.history.epoch.max()}: "
-            f"test HR@10 {row.test_hr:.3f}, NDCG@10 {row.test_ndcg:.3f})"
-        )
+        text = f"picked epoch {self.picked_epoch} of {self.history.epoch.max()}"
+        for split in ("test", "validation"):
+            if f"{split}_hr" in self.history:
+                hr, ndcg = self.picked[f"{split}_hr"], self.picked[f"{split}_ndcg"]
+                return f"Fit({text}: {split} HR@10 {hr:.3f}, NDCG@10 {ndcg:.3f})"
+        return f"Fit({text})"
 
 
 def check_choice(name, value, choices):
