@@ -64,7 +64,9 @@ def training_curves(fit, references=None, model="GMF"):
         for split, style in (("validation", "--"), ("test", "-")):
             if f"{split}_{metric}" in history:
                 values = history[f"{split}_{metric}"]
-                ax.plot(history.epoch, values, style, color=COLORS[model], label=f"{model}, {split}")
+                ax.plot(
+                    history.epoch, values, style, color=COLORS[model], label=f"{model}, {split}"
+                )
         for name, evaluation in (references or {}).items():
             level = getattr(evaluation, metric)
             ax.axhline(level, color=COLORS[name], lw=1.2, ls=":", label=f"{name}, test")
@@ -105,7 +107,7 @@ def architecture(model, hidden_layers=(32, 16, 8), num_factors=8):
 
     Args:
         model: ``"GMF"``, ``"MLP"`` or ``"NeuMF"``.
-        hidden_layers: widths of the MLP's hidden layers.
+        hidden_layers: widths of the MLP's hidden layers; may be empty.
         num_factors: width of GMF's embeddings.
 
     Returns:
@@ -121,7 +123,8 @@ def architecture(model, hidden_layers=(32, 16, 8), num_factors=8):
     top = 1 + (len(hidden_layers) + 1 if model != "GMF" else 1)
     columns = {"GMF": [("gmf", 0)], "MLP": [("mlp", 0)], "NeuMF": [("gmf", 0), ("mlp", 2)]}[model]
     for branch, x in columns:
-        width = num_factors if branch == "gmf" else max(1, hidden_layers[0] // 2)
+        mlp_width = max(1, hidden_layers[0] // 2) if len(hidden_layers) else 8
+        width = num_factors if branch == "gmf" else mlp_width
         nodes[branch + "p"] = (x, 1, f"p, {width}", user)
         nodes[branch + "q"] = (x + 1, 1, f"q, {width}", item)
         if branch == "gmf":
