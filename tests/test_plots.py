@@ -1,0 +1,191 @@
+"""Figures: what is drawn is what was measured, with labels, in the model's own colour."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+from matplotlib.patches import FancyBboxPatch
+
+from ncf_utils import plots
+from ncf_utils.metrics import Evaluation
+from ncf_utils.training import Fit
+
+matplotlib.use("Agg")
+
+OKABE_ITO = "#000000 #E69F00 #56B4E9 #009E73 #F0E442 #0072B2 #D55E00 #CC79A7".lower().split()
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    """Leave matplotlib as it was."""
+    with matplotlib.rc_context():
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def fit():
+    history = pd.DataFrame(
+        {
+            "epoch": [0, 1, 2, 3],
+            "loss": [np.nan, 0.6, 0.4, 0.3],
+            "validation_hr": [0.1, 0.5, 0.7, 0.6],
+            "validation_ndcg": [0.05, 0.3, 0.45, 0.4],
+            "test_hr": [0.11, 0.4, 0.5, 0.55],
+            "test_ndcg": [0.04, 0.2, 0.25, 0.3],
+            "seconds": [0.0, 1.0, 1.0, 1.0],
+        }
+    )
+    return Fit(model=None, history=history, picked_epoch=2, seconds=3.0)
+
+
+def reference(hr, ndcg):
+    return Evaluation(hr, ndcg, 10, np.array([0]), np.array([0]), 99, False)
+
+
+def labelled(ax):
+    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+
+
+# --- training curves -----------------------------------------------------------------------------
+
+
+def test_curves_are_the_history(fit):
+    references = {"Random": reference(0.1, 0.045), "Popularity": reference(0.45, 0.25)}
+    figure = plots.training_curves(fit, references, "MLP")
+    loss, hr, ndcg = figure.axes
+    line = loss.lines[0]
+    assert line.get_xdata().tolist() == [1, 2, 3] and line.get_ydata().tolist() == [0.6, 0.4, 0.3]
+    assert to_hex(line.get_color()) == plots.COLORS["MLP"].lower()
+    for ax, metric in ((hr, "hr"), (ndcg, "ndcg")):
+        lines = labelled(ax)
+        assert set(lines) == {"MLP, validation", "MLP, test", "Random, test", "Popularity, test"}
+        for split in ("validation", "test"):
+            line = lines[f"MLP, {split}"]
+            assert line.get_xdata().tolist() == fit.history.epoch.tolist()
+            assert line.get_ydata().tolist() == fit.history[f"{split}_{metric}"].tolist()
+            assert to_hex(line.get_color()) == plots.COLORS["MLP"].lower()
+        assert lines["MLP, test"].get_linestyle() != lines["MLP, validation"].get_linestyle()
+        for name, evaluation in references.items():
+            line = lines[f"{name}, test"]
+            assert set(line.get_ydata()) == {getattr(evaluation, metric)}
+            assert to_hex(line.get_color()) == plots.COLORS[name].lower()
+
+
+def test_curves_mark_the_picked_epoch(fit):
+    for ax in plots.training_curves(fit).axes:
+        marks = [line for line in ax.lines if set(line.get_xdata()) == {2}]
+        assert len(marks) == 1 and marks[0].get_ydata() == [0, 1]  # from bottom to top
+
+
+def test_curves_say_what_they_show(fit):
+    figure = plots.training_curves(fit, {"Random": reference(0.1, 0.045)}, "NeuMF")
+    loss, hr, ndcg = figure.axes
+    assert all("epoch" in ax.get_xlabel() and "picked" in ax.get_xlabel() for ax in figure.axes)
+    assert "nats" in loss.get_ylabel()
+    assert hr.get_title() == "HR@10 against 99 candidates"
+    assert ndcg.get_title() == "NDCG@10 against 99 candidates"
+    assert hr.get_ylim()[0] == ndcg.get_ylim()[0] == 0
+    legend = [text.get_text() for text in ndcg.get_legend().get_texts()]
+    assert legend == ["NeuMF, validation", "NeuMF, test", "Random, test"]
+
+
+@pytest.mark.parametrize("missing, kept", [("validation", "test"), ("test", "validation")])
+def test_curves_without_one_of_the_splits(fit, missing, kept):
+    history = fit.history.drop(columns=[f"{missing}_hr", f"{missing}_ndcg"])
+    figure = plots.training_curves(Fit(None, history, 3, 3.0))
+    for ax in figure.axes[1:]:
+        assert list(labelled(ax)) == [f"GMF, {kept}"]
+
+
+# --- style ---------------------------------------------------------------------------------------
+
+
+def test_colours_can_be_told_apart():
+    colours = {name: colour.lower() for name, colour in plots.COLORS.items()}
+    assert len(set(colours.values())) == len(colours)
+    for name, colour in colours.items():
+        grey = colour[1:3] == colour[3:5] == colour[5:]
+        assert grey or colour in OKABE_ITO, name
+    assert {"Random", "Popularity", "GMF", "MLP", "NeuMF", "user", "item"} <= set(colours)
+
+
+def test_style_draws_models_in_their_colours():
+    plots.use_style()
+    cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    assert cycle[:3] == [plots.COLORS[name] for name in ("GMF", "MLP", "NeuMF")]
+    assert not matplotlib.rcParams["axes.spines.top"] and matplotlib.rcParams["axes.grid"]
+
+
+# --- architectures -------------------------------------------------------------------------------
+
+
+def drawing(figure):
+    """({label: (x, y)}, [((x, y) from, (x, y) to)]) of a diagram."""
+    (ax,) = figure.axes
+    boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
+    labels = [text for text in ax.texts if text not in arrows]
+    assert len(boxes) == len(labels)
+    for box, text in zip(boxes, labels, strict=True):  # each label in the middle of its box
+        x, y = text.get_position()
+        assert (box.get_x() + box.get_width() / 2) == pytest.approx(x)
+        assert (box.get_y() + box.get_height() / 2) == pytest.approx(y)
+    places = [(text.get_text(), text.get_position()) for text in labels]
+    return places, [(arrow.xyann, arrow.xy) for arrow in arrows], boxes
+
+
+# What stands on what, from the paper's figures 2 and 3.
+GMF = {("user u", "p, 4"), ("item i", "q, 4"), ("p, 4", "GMF"), ("q, 4", "GMF"), ("GMF", "logit")}
+MLP = {
+    ("user u", "p, 8"), ("item i", "q, 8"), ("p, 8", "[p; q]"), ("q, 8", "[p; q]"),
+    ("[p; q]", "ReLU, 16"), ("ReLU, 16", "ReLU, 5"), ("ReLU, 5", "logit"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model, expected", [("GMF", GMF), ("MLP", MLP), ("NeuMF", GMF | MLP)])
+def test_architecture(model, expected):
+    figure = plots.architecture(model, hidden_layers=(16, 5), num_factors=4)
+    places, arrows, boxes = drawing(figure)
+    height = boxes[0].get_height()
+
+    def box_at(point, edge):
+        (name,) = (
+            name
+            for name, (x, y) in places
+            if point == (pytest.approx(x), pytest.approx(y + edge * height / 2))
+        )
+        return "GMF" if "odot" in name else name
+
+    edges = [(box_at(start, 1), box_at(end, -1)) for start, end in arrows]
+    assert len(edges) == len(set(edges)) and set(edges) == expected
+    assert all(end[1] > start[1] for start, end in arrows)  # upwards, through no box
+    names = [name for name, _ in places]
+    assert len(set(names)) == len(names)
+    for i, one in enumerate(boxes):  # no box covers another
+        for other in boxes[:i]:
+            apart = abs(one.get_x() - other.get_x()), abs(one.get_y() - other.get_y())
+            assert apart[0] >= one.get_width() or apart[1] >= height
+
+
+def test_architecture_fits_its_axes():
+    figure = plots.architecture("NeuMF")
+    (ax,) = figure.axes
+    for box in ax.patches:
+        assert ax.get_xlim()[0] < box.get_x() and box.get_x() + box.get_width() < ax.get_xlim()[1]
+        assert ax.get_ylim()[0] < box.get_y() and box.get_y() + box.get_height() < ax.get_ylim()[1]
+
+
+def test_architecture_of_an_mlp_without_hidden_layers():
+    places, arrows, _ = drawing(plots.architecture("MLP", hidden_layers=[]))
+    names = [name for name, _ in places]
+    assert sorted(names) == sorted(["user u", "item i", "p, 8", "q, 8", "[p; q]", "logit"])
+    assert len(arrows) == 5
+
+
+@pytest.mark.parametrize("model", ["gmf", "MF", None])
+def test_unknown_architecture(model):
+    with pytest.raises(ValueError, match="model must be GMF, MLP or NeuMF"):
+        plots.architecture(model)
