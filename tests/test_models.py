@@ -243,9 +243,7 @@ def test_losses_by_hand(ncf, loss, logits, expected):
     assert loss_of(ncf, loss, logits) == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
-@pytest.mark.parametrize(
-    "name, loss, l2", [("NeuMF", "log", 0.01), ("GMF", "squared", 0.0), ("GMF", "bpr", 0.001)]
-)
+@pytest.mark.parametrize("name, loss, l2", [("NeuMF", "log", 0.01), ("GMF", "squared", 0.0)])
 def test_loss_of_an_epoch_by_hand(ncf, name, loss, l2):
     """With steps of no length, the epoch's loss is that of all its groups, plus the penalty."""
     dataset = small_dataset()
@@ -268,16 +266,17 @@ def test_loss_of_an_epoch_by_hand(ncf, name, loss, l2):
 # --- training ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["GMF", "MLP", "MLP-0", "NeuMF"])
+@pytest.mark.parametrize("name", ["MLP-0", "NeuMF"])
 def test_every_weight_is_trained(ncf, name):
     dataset = small_dataset()
     kind, arguments = MODELS[name]
     model = getattr(ncf, kind)(dataset.num_users, dataset.num_items, **arguments)
     before = ncf.get_weights(model)
-    ncf.fit(
+    fit = ncf.fit(
         model, dataset, epochs=1, batch_size=100, learning_rate=0.01, evaluate_test=False,
         progress=False,
     )  # fmt: skip
+    assert fit.model is model
     after = ncf.get_weights(model)
     for weight, value in before.items():
         change = np.abs(after[weight] - value)
@@ -285,13 +284,6 @@ def test_every_weight_is_trained(ncf, name):
         if "embedding" in weight:  # every row that training holds
             rows = np.unique(dataset.train.user if "user" in weight else dataset.train.item)
             assert (change[rows].max(axis=1) > 1e-4).all(), weight
-
-
-def test_fit_returns_the_model_that_it_trained(ncf):
-    dataset = small_dataset()
-    model = ncf.GMF(dataset.num_users, dataset.num_items)
-    fit = ncf.fit(model, dataset, epochs=1, progress=False)
-    assert fit.model is model
 
 
 # --- pre-training --------------------------------------------------------------------------------
@@ -429,7 +421,7 @@ def test_save_and_load(ncf, extension, tmp_path, name):
 
 def test_a_loaded_model_can_be_trained_on(ncf, extension, tmp_path):
     dataset = small_dataset()
-    model = ncf.NeuMF(dataset.num_users, dataset.num_items, 4, [8, 4])
+    model = ncf.GMF(dataset.num_users, dataset.num_items)
     ncf.save(model, tmp_path / f"model{extension}")
     loaded = ncf.load(str(tmp_path / f"model{extension}"))
     arguments = {"epochs": 1, "evaluate_test": False, "progress": False, "learning_rate": 0.01}
