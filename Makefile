@@ -19,6 +19,7 @@ READY := $(VENV)/.ready
 # For `make lab`; the other targets set it themselves (ENVIRONMENT in ncf_utils/course.py).
 export TF_CPP_MIN_LOG_LEVEL := 3
 export TF_ENABLE_ONEDNN_OPTS := 0
+export MKL_CBWR := AVX2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help

@@ -128,6 +128,7 @@ KINDS = {
     "epochs": integer(1, 10_000),
     "batch_size": integer(1, 10_000_000),
     "learning_rate": number(0, 100, exclude_low=True),
+    "sgd_learning_rate": number(0, 100, exclude_low=True),
     "optimizer": choice("adam", "sgd", "rmsprop", "adagrad"),
     "loss": choice("log", "squared", "bpr"),
     "l2_embeddings": number(0, 100),

@@ -59,7 +59,7 @@ def training_curves(fit, references=None, model="GMF"):
     history = fit.history
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
     axes[0].plot(history.epoch[1:], history.loss[1:], marker="o", ms=3, color=COLORS[model])
-    axes[0].set(title="Training loss", ylabel="loss (nats an instance)")
+    axes[0].set(title="Training loss", ylabel="loss (nats per instance)")
     for ax, metric in zip(axes[1:], ("hr", "ndcg"), strict=True):
         for split, style in (("validation", "--"), ("test", "-")):
             if f"{split}_{metric}" in history:
@@ -74,7 +74,8 @@ def training_curves(fit, references=None, model="GMF"):
     for ax in axes:
         ax.axvline(fit.picked_epoch, color="0.7", lw=6, alpha=0.4, zorder=0)
         ax.set_xlabel("epoch (grey: picked)")
-    axes[2].legend(fontsize="small", loc="lower right")
+    handles, labels = axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     return figure
 
 
@@ -104,6 +105,8 @@ def boxes(ax, nodes, edges):
 
 def architecture(model, hidden_layers=(32, 16, 8), num_factors=8):
     """Draw the architecture of GMF, MLP or NeuMF, from the indices (below) to the logit (above).
+
+    A number in a box is the width of what comes out of it.
 
     Args:
         model: ``"GMF"``, ``"MLP"`` or ``"NeuMF"``.

@@ -201,7 +201,7 @@ def test_each_notebook_checks_its_parameters_at_once(root):
         if any(tagged):
             assert sum(tagged) == 1, path.name
             source = "".join(code[tagged.index(True) + 1].source.split())
-                assert "check_parameters(globals()" in source, path.name
+            assert "check_parameters(globals()" in source, path.name
 
 
 def test_the_kinds_that_twin_modules_know_agree():

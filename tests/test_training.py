@@ -96,14 +96,13 @@ def test_of_equal_epochs_the_first_is_kept():
     assert model.fit().picked_epoch == model.epoch == 2
 
 
-def test_the_untrained_model_is_never_picked():
-    model = Told([0, 5, 4, 6])
-    assert model.fit().picked_epoch == model.epoch == 2
-
-
-def test_an_epoch_is_kept_even_where_none_hits():
-    model = Told([14, 14, 14])
-    assert model.fit().picked_epoch == model.epoch == 1
+@pytest.mark.parametrize("ranks", [[0, 5, 4, 6], [3, 3, 3], [14, 14, 14]])
+def test_a_start_that_training_does_not_improve_on_is_kept(ranks):
+    """A pre-trained model may be at its best before the first step."""
+    model = Told(ranks, [9, 0, 0, 0])
+    fit = model.fit()
+    assert fit.picked_epoch == model.epoch == 0
+    assert math.isnan(fit.picked.loss) and fit.picked.test_hr == 1.0
 
 
 def test_without_validation_the_last_epoch_is_kept():
@@ -122,7 +121,8 @@ def test_without_validation_the_last_epoch_is_kept():
         ([9, 5, 3, 4, 2, 4, 4, 4], 2, 6, 4),  # a better epoch starts the wait again
         ([9, 5, 3, 3, 3, 3], 2, 4, 2),  # an equal one does not
         ([9, 5, 4, 3, 2, 1], 1, 5, 5),
-        ([0, 5, 6, 6, 6], 1, 2, 1),
+        ([0, 5, 6, 6, 6], 1, 1, 0),
+        ([4, 5, 6, 3, 6, 6, 6], 3, 6, 3),
     ],
 )
 def test_patience_stops(ranks, patience, last, picked):
