@@ -88,7 +88,7 @@ def test_curves_say_what_they_show(fit):
     assert hr.get_title() == "HR@10 against 99 candidates"
     assert ndcg.get_title() == "NDCG@10 against 99 candidates"
     assert hr.get_ylim()[0] == ndcg.get_ylim()[0] == 0
-    legend = [text.get_text() for text in ndcg.get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["NeuMF, validation", "NeuMF, test", "Random, test"]
 
 
