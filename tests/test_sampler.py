@@ -238,7 +238,7 @@ def test_every_epoch_draws_fresh_negatives(train, path, strategy):
         order = np.lexsort((item[:, 0], user[:, 0]))
         epochs.append(item[order])
     assert np.array_equal(epochs[0][:, 0], epochs[1][:, 0])  # the same positives
-    assert (epochs[0][:, 1:] != epochs[1][:, 1:]).mean() > 0.4  # other negatives
+    assert (epochs[0][:, 1:] != epochs[1][:, 1:]).mean() > 0.2  # other negatives
 
 
 @pytest.mark.parametrize("method", ["epoch", "epoch_groups"])
