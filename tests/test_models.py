@@ -187,15 +187,15 @@ def test_dropout_is_for_training_only(ncf, name):
 
 
 def test_share_that_dropout_drops(ncf):
-    model = ncf.MLP(**SIZES, hidden_layers=[6], dropout=0.3, activation="linear")
+    model = ncf.MLP(**SIZES, hidden_layers=[6], dropout=0.3, activation="sigmoid")
     weights = randomise(ncf, model)
     weights = {n: np.zeros_like(v) if "tower" in n else v for n, v in weights.items()}
-    weights["tower_0.bias"] += 1  # every hidden unit is 1 / 0.7, or dropped
+    weights["tower_0.bias"] += 3  # every hidden unit is sigmoid(3) / 0.7, or dropped
     weights["output.kernel"] = np.ones_like(weights["output.kernel"])
     weights["output.bias"] *= 0
     ncf.set_weights(model, weights)
     units = training_logits(ncf, model, np.zeros((5000, 1), int), np.zeros((5000, 1), int))[:, 0]
-    kept = units * 0.7
+    kept = units * 0.7 / SIGMOID_OF_3
     assert np.allclose(kept, kept.round(), atol=1e-5)
     assert kept.mean() / 6 == pytest.approx(0.7, abs=4 * np.sqrt(0.21 / 30_000))
 

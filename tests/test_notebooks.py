@@ -237,9 +237,13 @@ def test_cells_are_short(path):
 def test_prose_stands_before_code(path):
     cells = notebook(path).cells
     assert cells[0].cell_type == cells[-1].cell_type == "markdown"
-    for before, cell in zip(cells, cells[1:], strict=False):
-        if cell.cell_type == "code" and before.cell_type == "markdown":
-            assert len(before.source.split()) >= 12, before.source
+    words = [
+        len(before.source.split())
+        for before, cell in zip(cells, cells[1:], strict=False)
+        if cell.cell_type == "code" and before.cell_type == "markdown"
+    ]
+    # Fifteen words or more; now and then a bridge such as "The same as a picture:" will do.
+    assert sum(number >= 15 for number in words) >= 0.85 * len(words)
     kinds = "".join(cell.cell_type[0] for cell in cells)
     assert "ccc" not in kinds  # two cells of code in a row at most
     assert kinds.count("cc") <= 0.2 * kinds.count("c")
