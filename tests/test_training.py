@@ -96,13 +96,15 @@ def test_of_equal_epochs_the_first_is_kept():
     assert model.fit().picked_epoch == model.epoch == 2
 
 
-@pytest.mark.parametrize("ranks", [[0, 5, 4, 6], [3, 3, 3], [14, 14, 14]])
-def test_a_start_that_training_does_not_improve_on_is_kept(ranks):
-    """A pre-trained model may be at its best before the first step."""
-    model = Told(ranks, [9, 0, 0, 0])
-    fit = model.fit()
-    assert fit.picked_epoch == model.epoch == 0
-    assert math.isnan(fit.picked.loss) and fit.picked.test_hr == 1.0
+def test_the_untrained_model_is_never_picked():
+    """On a few items it may win by luck."""
+    model = Told([0, 5, 4, 6])
+    assert model.fit().picked_epoch == model.epoch == 2
+
+
+def test_an_epoch_is_kept_even_where_none_hits():
+    model = Told([14, 14, 14])
+    assert model.fit().picked_epoch == model.epoch == 1
 
 
 def test_without_validation_the_last_epoch_is_kept():
@@ -121,8 +123,7 @@ def test_without_validation_the_last_epoch_is_kept():
         ([9, 5, 3, 4, 2, 4, 4, 4], 2, 6, 4),  # a better epoch starts the wait again
         ([9, 5, 3, 3, 3, 3], 2, 4, 2),  # an equal one does not
         ([9, 5, 4, 3, 2, 1], 1, 5, 5),
-        ([0, 5, 6, 6, 6], 1, 1, 0),
-        ([4, 5, 6, 3, 6, 6, 6], 3, 6, 3),
+        ([0, 5, 6, 6, 6], 1, 2, 1),
     ],
 )
 def test_patience_stops(ranks, patience, last, picked):
@@ -240,10 +241,12 @@ def test_fit_restores_the_weights_of_the_picked_epoch(ncf, monkeypatch):
     assert (again.hr, again.ndcg) == (fit.picked.test_hr, fit.picked.test_ndcg)
 
 
-def test_fit_learns(ncf):
+def test_fit_learns():
+    """In PyTorch; test_parity.py shows that Keras's curves are the same."""
+    torch_ncf = importlib.import_module("ncf_utils.torch_ncf")
     dataset = small_dataset()
-    model = small_model(ncf, "MLP", hidden_layers=[16, 8], l2_embeddings=1e-5)
-    fit = ncf.fit(
+    model = small_model(torch_ncf, "MLP", hidden_layers=[16, 8], l2_embeddings=1e-5)
+    fit = torch_ncf.fit(
         model, dataset, epochs=12, batch_size=64, learning_rate=0.01, patience=11, progress=False
     )
     assert fit.history.columns.tolist() == ["epoch", "loss", *METRICS, "seconds"]
