@@ -34,9 +34,8 @@ class Fit:
         model: the model, with the weights of the picked epoch.
         history: DataFrame, one row an epoch (epoch 0 is the untrained model), with columns `epoch`,
             `loss`, `validation_hr`, `validation_ndcg`, `test_hr`, `test_ndcg`, `seconds`.
-        picked_epoch: the epoch with the best validation NDCG, 0 where training did not improve on
-            the start; the last one where there is no validation split. The test columns are for
-            looking at, and never used to pick.
+        picked_epoch: the epoch, from 1 on, with the best validation NDCG; the last one where there
+            is no validation split. The test columns are for looking at, and never used to pick.
         seconds: time spent training, evaluation not counted.
     """
 
@@ -207,8 +206,7 @@ def run_epochs(
         return row | {"seconds": seconds}
 
     history = [measure(0, math.nan, 0.0)]
-    # A pre-trained model may be best before its first step; an untrained one never is.
-    best, picked, best_weights = history[0].get("validation_ndcg", -1.0), 0, get_weights()
+    best, best_weights = -1.0, None  # epoch 0 does not compete: on few items it may win by luck
     bar = tqdm(range(1, epochs + 1), desc="epochs", leave=False, disable=not progress)
     for epoch in bar:
         start = time.perf_counter()
