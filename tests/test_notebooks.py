@@ -100,8 +100,9 @@ def each_notebook(test):
     return pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)(test)
 
 
-def test_there_are_notebooks():
-    assert PATHS
+def test_the_course_has_no_gaps():
+    numbers = sorted({int(path.stem[:2]) for path in PATHS})
+    assert numbers == list(range(len(numbers))) and len(numbers) >= 9
 
 
 # --- stored outputs ------------------------------------------------------------------------------
