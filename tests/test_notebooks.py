@@ -230,7 +230,7 @@ def test_the_result_is_recorded(path):
 def test_cells_are_short(path):
     lengths = sorted(length(cell) for cell in code_cells(path))
     assert lengths[-1] <= 25 and lengths[0] >= 1
-    assert statistics.median(lengths) <= 6
+    assert statistics.median(lengths) <= 7
     assert statistics.quantiles(lengths, n=10)[-1] <= 15
 
 
