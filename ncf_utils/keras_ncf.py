@@ -373,8 +373,8 @@ def fit(
             or ``"bpr"`` (each positive against its own negatives; Rendle et al., 2009).
         strategy: of the `NegativeSampler`.
         patience: stop after this many epochs without a better validation NDCG; None never does.
-        seed: seed of the negatives, the order of the batches and dropout. The same seed gives both
-            frameworks the same batches.
+        seed: seed of the negatives and of the order of the batches; dropout follows the model's
+            seed. The same seed gives both frameworks the same batches.
         evaluate_test: also record the test metrics of every epoch.
         progress: show a progress bar.
 
