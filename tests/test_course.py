@@ -159,14 +159,19 @@ def test_an_interrupt_ends_the_course_and_its_kernels(tmp_path):
     write_notebook(notebooks / "00_sleeps.ipynb", source)
     command = [sys.executable, "-m", "ncf_utils", "course", "--notebooks", notebooks, "--build"]
     run = subprocess.Popen(
-        [*command, tmp_path / "build"], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, tmp_path / "build"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background job ignores SIGINT, and so would this child of its child.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
     while not (started.exists() and started.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
     kernel = int(started.read_text())
     os.killpg(run.pid, signal.SIGINT)
-    assert "ncf: interrupted" in run.communicate(timeout=120)[1]
+    assert "ncf: interrupted" in run.communicate(timeout=60)[1]
     assert run.returncode == 130
     deadline = time.monotonic() + 15
     while _alive(kernel) and time.monotonic() < deadline:
