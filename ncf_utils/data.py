@@ -87,6 +87,8 @@ class Interactions:
         [3, 5]
         """
         user, item = np.asarray(user), np.asarray(item)
+        if user.size == item.size == 0:  # an empty list comes as floats
+            user, item = user.astype(np.int32), item.astype(np.int32)
         if user.shape != item.shape or user.ndim != 1:
             raise DataError(f"user {user.shape} and item {item.shape}: expected equal 1-D shapes")
         for name, index, size in (("user", user, num_users), ("item", item, num_items)):

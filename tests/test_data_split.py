@@ -263,3 +263,9 @@ def test_validation_without_positions_goes_to_the_end():
     held_out = HeldOut([0, 1], [4, 0], [[0], [1]])
     data = Dataset("own", 2, 5, train, held_out, HeldOut([0], [3], [[0]]))
     assert data.with_validation_in_train().train.item.tolist() == [1, 2, 4, 3, 0]
+
+
+def test_no_pairs_are_pairs():
+    empty = Interactions.from_pairs([], [], num_users=2, num_items=3)
+    assert len(empty) == 0 and empty.indptr.tolist() == [0, 0, 0]
+    assert empty.item_counts().tolist() == [0, 0, 0]
