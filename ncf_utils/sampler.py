@@ -116,7 +116,7 @@ class NegativeSampler:
             raise ValueError('strategy "all" has no groups; use epoch()')
         order = self._rng.permutation(len(self.train))
         user, item = self._groups()
-        return user[order], item[order]
+        return np.take(user, order, axis=0), np.take(item, order, axis=0)
 
     def _groups(self):
         # Negatives are drawn in the order of the users: neighbouring look-ups hit the same memory.
@@ -155,37 +155,56 @@ class NegativeSampler:
 class _SeenItems:
     """Which items each user has touched, for membership tests and draws from the complement.
 
+    Membership is a bit for each user-item pair. Where these would take more than `BITMAP_BYTES`,
+    they are made for a block of neighbouring users at a time, which stays in the cache: a look-up
+    costs the same at any size. Few or unordered look-ups use a binary search. Memory is linear in
+    the number of interactions.
+
     With a user's sorted items s_0 < s_1 < ..., exactly s_j - j missing items lie before s_j. So
     the r-th missing item is r + #{j : s_j - j <= r}: one binary search, no rejection, no loop.
-    The binary searches of all users run as one, over keys offset by user. Memory is linear in
-    the number of interactions; while a bit for each user-item pair takes no more than
-    `MAX_BITMAP_BYTES`, such a bitmap answers membership faster.
+    The binary searches of all users run as one, over keys offset by user.
     """
 
-    MAX_BITMAP_BYTES = 2**26
+    BITMAP_BYTES = 2**22
+    BITS_A_LOOK_UP = 512  # more than this to clear, and a binary search is faster
 
     def __init__(self, train: Interactions):
-        self.num_items = train.num_items
+        self.num_users, self.num_items = train.num_users, train.num_items
         self.indptr = train.indptr
         self.num_missing = train.num_items - np.diff(train.indptr)
         self.pairs = np.sort(train.user.astype(np.int64) * train.num_items + train.item)
         place = np.arange(len(train)) - train.indptr[train.user]
         self.missing_before = self.pairs - place
-        self.bitmap = None
-        if train.num_users * train.num_items <= 8 * self.MAX_BITMAP_BYTES:
-            self.bitmap = np.zeros(train.num_users * train.num_items // 8 + 1, np.uint8)
-            np.bitwise_or.at(self.bitmap, self.pairs >> 3, _bit(self.pairs))
+        self.block = max(1, 8 * self.BITMAP_BYTES // train.num_items)  # users with one bitmap
+        self.bitmap = self._bitmap(0, train.num_users) if self.block >= train.num_users else None
 
     def contains(self, user, item):
+        """Whether each pair was observed; fastest where `user` ascends."""
         pair = user.astype(np.int64) * self.num_items + item
         if self.bitmap is not None:
-            return (self.bitmap[pair >> 3] & _bit(pair)) != 0
-        at = np.searchsorted(self.pairs, pair)
-        return self.pairs[np.minimum(at, len(self.pairs) - 1)] == pair
+            return _test(self.bitmap, pair)
+        few = self.num_users * self.num_items > self.BITS_A_LOOK_UP * len(pair)
+        if few or not (user[1:] >= user[:-1]).all():
+            at = np.searchsorted(self.pairs, pair)
+            return self.pairs[np.minimum(at, len(self.pairs) - 1)] == pair
+        seen = np.empty(len(pair), bool)
+        stop = 0
+        for low in range(0, self.num_users, self.block):
+            start, stop = stop, np.searchsorted(user, low + self.block)
+            if start < stop:
+                bitmap = self._bitmap(low, low + self.block)
+                seen[start:stop] = _test(bitmap, pair[start:stop] - low * self.num_items)
+        return seen
+
+    def _bitmap(self, low, high):
+        """A bit for each pair of the users from `low` to before `high`."""
+        high = min(high, self.num_users)
+        pair = self.pairs[self.indptr[low] : self.indptr[high]] - low * self.num_items
+        bitmap = np.zeros((high - low) * self.num_items // 8 + 1, np.uint8)
+        np.bitwise_or.at(bitmap, pair >> 3, _bit(pair))
+        return bitmap
 
     def sample_missing(self, rng, user):
-        if self.bitmap is None:
-            return self._sample_exactly(rng, user)
         # Uniform over all items; the few draws that hit a seen item are replaced by exact draws
         # from the complement, so that the result is uniform over the complement.
         item = rng.integers(self.num_items, size=len(user), dtype=np.int32)
@@ -199,6 +218,10 @@ class _SeenItems:
             self.missing_before, user.astype(np.int64) * self.num_items + rank, "right"
         )
         return (rank + before - self.indptr[user]).astype(np.int32)
+
+
+def _test(bitmap, pair):
+    return (bitmap[pair >> 3] & _bit(pair)) != 0
 
 
 def _bit(pair):

@@ -14,7 +14,8 @@ from ncf_utils.sampler import NegativeSampler, _SeenItems
 
 SEEN = [{0, 1, 2, 3, 8}, {4}, {0, 1, 2, 4, 5, 6, 7, 8}, {2, 8}, set()]  # the last user is new
 NUM_ITEMS = 9
-PATHS = ("bitmap", "exact")
+# Membership by one bitmap, by a bitmap of two users at a time, or by binary search.
+PATHS = {"bitmap": (2**22, 512), "blocks": (2, 10**9), "search": (0, 0)}
 
 
 def interactions(seen, num_items):
@@ -30,10 +31,14 @@ def train():
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
-    """Sample with the bitmap, and without it as large data sets do."""
-    if request.param == "exact":
-        monkeypatch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 0)
+    """Look pairs up in each of the ways that the sampler has, for small and for large data."""
+    choose(monkeypatch, request.param)
     return request.param
+
+
+def choose(monkeypatch, path):
+    monkeypatch.setattr(_SeenItems, "BITMAP_BYTES", PATHS[path][0])
+    monkeypatch.setattr(_SeenItems, "BITS_A_LOOK_UP", PATHS[path][1])
 
 
 def slow_complement(seen, num_items):
@@ -130,7 +135,7 @@ def test_sample_keeps_the_shape(train, path, strategy, shape):
 
 def test_uniform_over_what_a_user_has_not_touched(train, path):
     sampler = NegativeSampler(train, seed=3)
-    assert (sampler._seen.bitmap is None) == (path == "exact")
+    assert (sampler._seen.bitmap is None) == (path != "bitmap")
     for user, missing in enumerate(slow_complement(SEEN, NUM_ITEMS)):
         share = np.isin(np.arange(NUM_ITEMS), missing)
         assert p_value(sampler.sample(np.full(30_000, user)), share) > 1e-3, user
@@ -252,6 +257,17 @@ def test_every_place_of_an_epoch_is_as_likely(method):
     assert p_value(np.array(places), np.ones(len(user))) > 1e-3
 
 
+def test_every_way_of_looking_up_gives_the_same_epochs(train):
+    drawn = []
+    for path in PATHS:
+        with pytest.MonkeyPatch.context() as patch:
+            choose(patch, path)
+            sampler = NegativeSampler(train, 3, seed=5)
+            drawn.append([np.column_stack(sampler.epoch_groups()) for _ in range(50)])
+    for other in drawn[1:]:
+        assert np.array_equal(drawn[0], other)
+
+
 def test_all_strategy_is_shuffled(train):
     sampler = NegativeSampler(train, strategy="all", seed=0)
     first, second = (np.column_stack(sampler.epoch()) for _ in range(2))
@@ -277,9 +293,9 @@ def test_memory_is_linear_in_the_interactions():
 
 def test_bitmap_stays_within_its_limit(monkeypatch):
     train = interactions([{0}] * 10, 100)  # 1,000 pairs: 125 bytes
-    monkeypatch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 125)
+    monkeypatch.setattr(_SeenItems, "BITMAP_BYTES", 125)
     assert _SeenItems(train).bitmap is not None
-    monkeypatch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 124)
+    monkeypatch.setattr(_SeenItems, "BITMAP_BYTES", 124)
     assert _SeenItems(train).bitmap is None
 
 
@@ -337,11 +353,16 @@ def histories(draw):
 
 
 @settings(max_examples=60, deadline=None)
-@given(histories(), st.integers(1, 5), st.sampled_from(["uniform", "popularity"]), st.booleans())
-def test_no_history_breaks_an_epoch(history, num_negatives, strategy, bitmap):
+@given(
+    histories(),
+    st.integers(1, 5),
+    st.sampled_from(["uniform", "popularity"]),
+    st.sampled_from(list(PATHS)),
+)
+def test_no_history_breaks_an_epoch(history, num_negatives, strategy, path):
     seen, num_items = history
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 2**26 if bitmap else 0)
+        choose(patch, path)
         sampler = NegativeSampler(interactions(seen, num_items), num_negatives, strategy)
         user, item, label = sampler.epoch()
     n = sum(map(len, seen))
@@ -354,11 +375,11 @@ def test_no_history_breaks_an_epoch(history, num_negatives, strategy, bitmap):
 
 
 @settings(max_examples=60, deadline=None)
-@given(histories(), st.booleans())
-def test_membership_by_the_definition(history, bitmap):
+@given(histories(), st.sampled_from(list(PATHS)))
+def test_membership_by_the_definition(history, path):
     seen, num_items = history
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_SeenItems, "MAX_BITMAP_BYTES", 2**26 if bitmap else 0)
+        choose(patch, path)
         index = _SeenItems(interactions(seen, num_items))
     user, item = (x.ravel() for x in np.indices((len(seen), num_items)))
     expected = [i in seen[u] for u, i in zip(user, item, strict=True)]
