@@ -37,7 +37,9 @@ def _parser():
     course.add_argument("select", nargs="*", help="names or globs, such as '08*'; all if none")
     course.add_argument("--notebooks", default="notebooks", help="folder [%(default)s]")
     course.add_argument("--build", default="build", help="executed copies go here [%(default)s]")
-    course.add_argument("--jobs", type=_jobs, default=1, help="notebooks at a time [%(default)s]")
+    course.add_argument(
+        "--jobs", type=_positive, default=1, help="notebooks at a time [%(default)s]"
+    )
     course.add_argument(
         "--cell-timeout", type=int, default=600, help="seconds a cell may take [%(default)s]"
     )
@@ -54,6 +56,18 @@ def _parser():
     collect.set_defaults(command=_collect)
     collect.add_argument("records", nargs="+", help="files of one JSON object a line")
     collect.add_argument("--results", required=True, help="CSV that the rows are added to")
+
+    sweep = commands.add_parser("sweep", help="run a notebook over a grid of parameters")
+    sweep.set_defaults(command=_sweep)
+    sweep.add_argument("grid", help="YAML file, see ncf_utils/grid.py")
+    sweep.add_argument("--results", help="CSV that the rows go to, instead of the grid's")
+    sweep.add_argument("--build", default="build", help="executed copies go here [%(default)s]")
+    sweep.add_argument("--workers", type=_positive, help="runs at a time [as many as cores]")
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help="of a running Dask scheduler to use")
+    sweep.add_argument("--limit", type=_positive, metavar="N", help="make N runs at most")
+    sweep.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="that a run may take")
+    sweep.add_argument("--memory", type=_bytes, metavar="LIMIT", help="of a run, such as 4GB")
+    sweep.add_argument("--dry-run", action="store_true", help="check the grid, list what is to run")
 
     refresh = commands.add_parser("refresh", help="execute notebooks and store their outputs")
     refresh.set_defaults(command=_refresh)
@@ -74,11 +88,24 @@ def _add_parameters(parser):
     )
 
 
-def _jobs(text):
-    jobs = int(text)
-    if jobs < 1:
+def _positive(text):
+    number = int(text)
+    if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
-    return jobs
+    return number
+
+
+def _seconds(text):
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("more than 0")
+    return seconds
+
+
+def _bytes(text):
+    from dask.utils import parse_bytes
+
+    return parse_bytes(text)
 
 
 def _value(text):
@@ -121,6 +148,31 @@ def _collect(options):
     total = add_rows(options.results, rows)
     print(f"{options.results}: {len(rows)} runs read, {total} rows")
     return 0
+
+
+def _sweep(options):
+    from dataclasses import replace
+
+    from .grid import read_grid
+    from .sweep import run_sweep
+
+    grid = read_grid(options.grid)
+    if options.results:
+        grid = replace(grid, results=Path(options.results).resolve())
+    sweep = run_sweep(
+        grid,
+        options.build,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        limit=options.limit,
+        timeout=options.timeout,
+        memory=options.memory,
+        dry_run=options.dry_run,
+    )
+    if not options.dry_run:
+        failed = f", {sweep.failed} failed" if sweep.failed else ""
+        print(f"{grid.results}: {sweep.done} runs added{failed}")
+    return int(sweep.failed > 0)
 
 
 def _refresh(options):

@@ -12,7 +12,6 @@ import math
 import os
 import platform
 import sys
-import tempfile
 from pathlib import Path
 
 from . import __version__
@@ -20,7 +19,7 @@ from .parameters import KINDS
 
 MIME = "application/vnd.ncf.result+json"
 
-#: Two runs that agree in all of these are the same run, and share a row.
+#: Two runs that agree in all of these are the same run, and share a row; `add_rows` takes more.
 KEY = ("dataset", "framework", "model", *(name for name in KINDS if name != "dataset"))
 MEASURED = (
     "picked_epoch",
@@ -60,7 +59,7 @@ def record(parameters=None, /, *, seconds=None, **values):
     """
     row = {name: _plain(name, value) for name, value in ((parameters or {}) | values).items()}
     text = _sentence({name: row[name] for name in values})
-    rounded = {n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()}
+    rounded = {name: _rounded(value) for name, value in row.items()}
     if path := os.environ.get("NCF_RECORD"):
         provenance = {"seconds": _plain("seconds", seconds)} | _versions()
         line = json.dumps(row | provenance, allow_nan=False) + "\n"
@@ -91,6 +90,12 @@ def _plain(name, value):
     raise ValueError(f"record: {name} = {value!r} is neither a finite number nor plain text")
 
 
+def _rounded(value):
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
 LABELS = {
     "picked_epoch": "epoch",
     "validation_hr": "validation HR@10",
@@ -100,6 +105,7 @@ LABELS = {
     "refit_hr": "refit HR@10",
     "refit_ndcg": "refit NDCG@10",
     "best_test_hr": "best test HR@10",
+    "best_test_ndcg": "best test NDCG@10",
 }
 
 
@@ -152,16 +158,18 @@ def read_records(path):
     return rows
 
 
-def add_rows(path, rows):
+def add_rows(path, rows, parameters=()):
     """Add runs to a results CSV; a run that is already there is replaced.
 
     The file is read, and replaced in one step, under a lock, so that any number of processes can
-    add to it and a reader never finds half a file. The columns are those of `COLUMNS`, in that
-    order, then any others.
+    add to it, each can be killed at any moment, and a reader never finds half a file. The columns
+    are those of `COLUMNS`, in that order, then any others.
 
     Args:
         path: the CSV; made where there is none.
         rows: dicts of column -> value, as `read_records` returns them.
+        parameters: names of columns that tell runs apart, beside those of `KEY`: the parameters
+            that only the run's notebook has.
 
     Returns:
         int, the number of rows that the file now holds.
@@ -170,13 +178,16 @@ def add_rows(path, rows):
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    names = (*KEY, *parameters)
     with FileLock(path.with_name(path.name + ".lock")):
-        kept = {_key(row): row for row in read_rows(path)} if path.exists() else {}
+        kept = read_rows(path) if path.exists() else []
+        place = {row_key(row, names): at for at, row in enumerate(kept)}
         for row in rows:
             row = {name: _cell(value) for name, value in row.items()}
-            kept[_key(row)] = row
-        columns = list(dict.fromkeys([*COLUMNS, *(name for row in kept.values() for name in row)]))
-        _replace_csv(path, columns, kept.values())
+            at = place.setdefault(row_key(row, names), len(kept))
+            kept[at : at + 1] = [row]
+        columns = list(dict.fromkeys([*COLUMNS, *(name for row in kept for name in row)]))
+        _replace_csv(path, columns, kept)
     return len(kept)
 
 
@@ -186,8 +197,16 @@ def read_rows(path):
         return list(csv.DictReader(file, restval=""))
 
 
-def _key(row):
-    return tuple(row.get(name, "") for name in KEY)
+def row_key(row, names):
+    """What tells a run from others: its cells in the columns `names`, as the CSV has them.
+
+    Args:
+        row: dict of column -> value, from a CSV or not yet in one.
+
+    >>> row_key({"seed": 0, "learning_rate": 0.001}, ["seed", "dropout"])
+    ('0', '')
+    """
+    return tuple(_cell(row.get(name)) for name in names)
 
 
 def _cell(value):
@@ -196,16 +215,17 @@ def _cell(value):
 
 
 def _replace_csv(path, columns, rows):
-    file = tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".part", encoding="utf-8", newline="", delete=False
-    )
+    # Who writes holds the lock, so a name of its own is not needed; and what a process that was
+    # killed left behind is written over.
+    part = path.with_name(path.name + ".part")
     try:
-        with file:
+        with open(part, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
     except BaseException:
-        os.unlink(file.name)
+        part.unlink(missing_ok=True)
         raise
