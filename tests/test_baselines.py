@@ -1,9 +1,12 @@
-"""Popularity and random scores: what a trained model has to beat."""
+"""Popularity, random scores, item-KNN and EASE: what a trained model has to beat."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from ncf_utils.baselines import popularity_score, random_score
+from ncf_utils.baselines import ease, item_knn, popularity_score, random_score
 from ncf_utils.data import Interactions
 from ncf_utils.metrics import evaluate
 
@@ -72,3 +75,209 @@ def test_random_score_draws_anew():
     score = random_score(seed=0)
     pair = np.zeros((1, 1), int), np.zeros((1, 9), int)
     assert not np.array_equal(score(*pair), score(*pair))
+
+
+def random_interactions(num_users, num_items, seed=0, share=0.3):
+    """A matrix of chance (num_users, num_items), and the same as Interactions."""
+    X = (np.random.default_rng(seed).random((num_users, num_items)) < share).astype(float)
+    return X, Interactions.from_pairs(*np.nonzero(X), num_users, num_items)
+
+
+def all_scores(score, train):
+    return score(np.arange(train.num_users)[:, None], np.arange(train.num_items)[None, :])
+
+
+# --- item-KNN ------------------------------------------------------------------------------------
+
+
+def slow_item_knn(X, num_neighbours, shrinkage, similarity):
+    """Item-KNN from its definition, one pair of items at a time."""
+    num_items = X.shape[1]
+    similar = np.zeros((num_items, num_items))
+    for i in range(num_items):
+        for j in range(num_items):
+            users_i, users_j = set(np.flatnonzero(X[:, i])), set(np.flatnonzero(X[:, j]))
+            if i != j and users_i & users_j:
+                scale = (len(users_i) * len(users_j)) ** 0.5
+                if similarity == "jaccard":
+                    scale = len(users_i | users_j)
+                similar[i, j] = len(users_i & users_j) / (scale + shrinkage)
+    scores = np.zeros(X.shape)
+    for i in range(num_items):
+        worst = sorted(similar[i], reverse=True)[:num_neighbours][-1]
+        for u in range(len(X)):
+            of_user = [similar[i, j] for j in np.flatnonzero(X[u])]
+            scores[u, i] = sum(s for s in of_user if s >= worst - 1e-12)
+    return scores
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "jaccard"])
+@pytest.mark.parametrize("num_neighbours, shrinkage", [(1, 0), (3, 0.5), (5, 20), (12, 0), (99, 3)])
+def test_item_knn_against_the_definition(num_neighbours, shrinkage, similarity):
+    X, train = random_interactions(15, 12)
+    score = item_knn(train, num_neighbours, shrinkage, similarity)
+    expected = slow_item_knn(X, num_neighbours, shrinkage, similarity)
+    assert np.allclose(all_scores(score, train), expected, atol=1e-5)
+    assert expected.max() > 10 * 1e-2  # the scores are no zeros
+
+
+def test_item_knn_in_blocks_is_the_same(ml_latest_small):
+    """On a catalogue of thousands the similarities are computed some rows at a time."""
+    train = ml_latest_small.train
+    blocks = train.num_items / (2**24 // train.num_items)
+    assert blocks > 4
+    score, X = item_knn(train, num_neighbours=20), train.to_csr()
+    counts = train.item_counts()
+    for item in (0, 1849, 1850, train.num_items - 1):  # 1850 begins the second block
+        both = np.asarray((X.T @ X[:, [item]]).todense()).ravel()
+        similar = both / np.sqrt(np.maximum(counts * counts[item], 1))
+        similar[item] = 0
+        similar[similar < np.sort(similar)[-20]] = 0
+        assert np.allclose(score(np.arange(50), item), X[:50] @ similar, atol=1e-5)
+
+
+def test_item_knn_does_not_depend_on_the_numbering():
+    """Neighbours tied with the last count, so renumbering users and items renumbers scores."""
+    X, train = random_interactions(30, 20, share=0.15)
+    rng = np.random.default_rng(1)
+    users, items = rng.permutation(30), rng.permutation(20)
+    other = Interactions.from_pairs(*np.nonzero(X[users][:, items]), 30, 20)
+    for method in (item_knn, ease):
+        options = {"num_neighbours": 2} if method is item_knn else {"l2": 3.0}
+        one, two = (all_scores(method(t, **options), t) for t in (train, other))
+        assert np.allclose(one[users][:, items], two, atol=1e-5)
+
+
+def test_shrinkage_doubts_what_few_users_say():
+    """Items 0 and 1 share their only user; 2 and 3 share four of five."""
+    pairs = [(0, 0), (0, 1), (1, 2)] + [(u, i) for u in range(2, 6) for i in (2, 3)]
+    train = Interactions.from_pairs(*zip(*pairs, strict=True), 6, 4)
+    plain, shrunk = (item_knn(train, shrinkage=h)(np.arange(6), np.arange(6) % 4) for h in (0, 5))
+    for scores, rare_wins in ((item_knn(train), True), (item_knn(train, shrinkage=5), False)):
+        rare, usual = scores(np.array([0, 1]), np.array([1, 3]))
+        assert (rare > usual) == rare_wins
+
+
+# --- EASE ----------------------------------------------------------------------------------------
+
+
+def slow_ease(X, l2):
+    """One ridge regression for each item, on all the other items."""
+    weights = np.zeros((X.shape[1], X.shape[1]))
+    for item in range(X.shape[1]):
+        others = np.delete(np.arange(X.shape[1]), item)
+        A = X[:, others]
+        weights[others, item] = np.linalg.solve(
+            A.T @ A + l2 * np.eye(len(others)), A.T @ X[:, item]
+        )
+    return X @ weights
+
+
+@pytest.mark.parametrize("num_users, num_items", [(40, 12), (12, 12), (9, 25)])
+@pytest.mark.parametrize("l2", [0.5, 20])
+def test_ease_is_ridge_regression_without_the_item_itself(num_users, num_items, l2):
+    X, train = random_interactions(num_users, num_items)
+    expected = slow_ease(X, l2)
+    assert np.allclose(all_scores(ease(train, l2), train), expected, atol=1e-5)
+    assert abs(expected).max() > 0.1
+
+
+def test_ease_says_how_much_memory_it_would_take():
+    train = Interactions.from_pairs([0, 0], [3, 5], 60_000, 50_000)
+    with pytest.raises(ValueError, match=r"num_items is 50,000: EASE would take 60\.0 gigabytes"):
+        ease(train)
+    with pytest.raises(ValueError, match="more than max_gigabytes = 1e-06"):
+        ease(random_interactions(9, 9)[1], max_gigabytes=1e-6)
+    few_users = Interactions.from_pairs([0, 0, 1], [3, 5, 3], 2, 50_000)
+    assert ease(few_users)(1, 5) > 0
+
+
+# --- both ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [item_knn, ease])
+@pytest.mark.parametrize("user, item", SHAPES)
+def test_learned_scores_broadcast(method, user, item):
+    X, train = random_interactions(3, 6, share=0.5)
+    score = method(train)
+    table = all_scores(score, train)
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(3, size=user), rng.integers(6, size=item)
+    scores = score(user, item)
+    assert scores.shape == np.broadcast_shapes(user.shape, item.shape)
+    assert np.array_equal(scores, table[user, item])
+
+
+@pytest.mark.parametrize("method", [item_knn, ease])
+def test_who_and_what_training_does_not_know_scores_zero(method):
+    """User 2 and item 3 have no interactions: nothing can be said, and nothing goes wrong."""
+    train = Interactions.from_pairs([0, 0, 1, 1], [0, 1, 1, 2], 3, 4)
+    scores = all_scores(method(train), train)
+    assert np.isfinite(scores).all()
+    assert not scores[2].any() and not scores[:, 3].any() and scores[0, 2] > 0
+
+
+@pytest.mark.parametrize("method", [item_knn, ease])
+def test_two_groups_of_users_with_their_own_items(method):
+    """What one group likes says nothing to the other; what is missing at home comes first."""
+    X = np.zeros((8, 10))
+    X[:4, :5] = X[4:, 5:] = 1
+    X[0, 2] = X[7, 8] = 0
+    train = Interactions.from_pairs(*np.nonzero(X), 8, 10)
+    scores = all_scores(method(train), train)
+    assert abs(scores[:4, 5:]).max() < 1e-6 < 1e-3 < scores[0, 2]
+    unseen = np.where(X == 0, scores, -np.inf)
+    assert unseen[0].argmax() == 2 and unseen[7].argmax() == 8
+
+
+@pytest.mark.parametrize(
+    "method, options, message",
+    [
+        (item_knn, {"num_neighbours": 0}, "num_neighbours must be at least 1, not 0"),
+        (item_knn, {"num_neighbours": 2.5}, "num_neighbours must be an integer, not 2.5"),
+        (item_knn, {"shrinkage": -1}, "shrinkage must be at least 0, not -1"),
+        (item_knn, {"similarity": "cosin"}, "similarity must be one of cosine, jaccard"),
+        (ease, {"l2": 0}, "l2 must be above 0, not 0"),
+        (ease, {"l2": float("nan")}, "l2 must be a number, not nan"),
+        (ease, {"max_gigabytes": "8"}, "max_gigabytes must be a number, not '8'"),
+    ],
+)
+def test_bad_arguments_are_named(train, method, options, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        method(train, **options)
+
+
+@pytest.mark.parametrize("method", [item_knn, ease])
+def test_bad_training_data_is_named(method, ml_latest_small):
+    with pytest.raises(ValueError, match=r"train must be Interactions .*, not Dataset"):
+        method(ml_latest_small)
+    with pytest.raises(ValueError, match="train holds no interactions"):
+        method(Interactions.from_pairs([], [], 2, 3))
+
+
+def test_the_modules_of_baselines_are_light():
+    heavy = "('numba', 'implicit', 'scipy', 'pandas', 'torch', 'tensorflow')"
+    code = (
+        "import sys, ncf_utils.baselines, ncf_utils.matrix_factorisation\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# --- at the published figures --------------------------------------------------------------------
+
+
+def test_popularity_and_ease_at_the_published_figures(ncf_ml_1m):
+    """Rendle et al. (2020) and Ferrari Dacrema et al. (2021): .4535 / .2543 and .7192 / .4494.
+
+    They trained on everything but the test items. Validation picked the penalty.
+    """
+    everything = ncf_ml_1m.with_validation_in_train()
+    popularity = popularity_score(everything.train)
+    low, high = (evaluate(popularity, everything, ties=t) for t in ("pessimistic", "optimistic"))
+    assert 0.4530 < low.hr < 0.4535 < high.hr < 0.4540
+    assert low.ndcg == pytest.approx(0.2543, abs=0.001) and low.ndcg <= high.ndcg
+    found = evaluate(ease(everything.train, l2=1000), everything)
+    assert found.hr == pytest.approx(0.7192, abs=0.003)
+    assert found.ndcg == pytest.approx(0.4494, abs=0.003)
