@@ -69,6 +69,13 @@ def _parser():
     sweep.add_argument("--memory", type=_bytes, metavar="LIMIT", help="of a run, such as 4GB")
     sweep.add_argument("--dry-run", action="store_true", help="check the grid, list what is to run")
 
+    told = commands.add_parser("report", help="print and draw what the results hold")
+    told.set_defaults(command=_report)
+    told.add_argument("results", nargs="*", help="CSVs; all of data/results if none")
+    told.add_argument("--by", nargs="+", metavar="COLUMN", help="[the parameters that differ]")
+    told.add_argument("--figure", metavar="PNG", help="draw HR@10 and NDCG@10 by the first COLUMN")
+    told.add_argument("--build", default="build", help="where sweeps keep failures [%(default)s]")
+
     refresh = commands.add_parser("refresh", help="execute notebooks and store their outputs")
     refresh.set_defaults(command=_refresh)
     refresh.add_argument("select", nargs="*", help="names or globs; all if none")
@@ -152,6 +159,7 @@ def _collect(options):
 
 def _sweep(options):
     from dataclasses import replace
+    from functools import partial
 
     from .grid import read_grid
     from .sweep import run_sweep
@@ -159,6 +167,8 @@ def _sweep(options):
     grid = read_grid(options.grid)
     if options.results:
         grid = replace(grid, results=Path(options.results).resolve())
+    if options.scheduler and options.workers:
+        raise ValueError("--workers starts workers, --scheduler brings its own: give one of them")
     sweep = run_sweep(
         grid,
         options.build,
@@ -168,11 +178,19 @@ def _sweep(options):
         timeout=options.timeout,
         memory=options.memory,
         dry_run=options.dry_run,
+        report=partial(print, flush=True),  # a sweep is long, and its output often goes to a file
     )
     if not options.dry_run:
-        failed = f", {sweep.failed} failed" if sweep.failed else ""
-        print(f"{grid.results}: {sweep.done} runs added{failed}")
+        failed = f", {sweep.failed} failed (`ncf report` says why)" if sweep.failed else ""
+        print(f"{grid.results}: {sweep.added} runs added{failed}")
     return int(sweep.failed > 0)
+
+
+def _report(options):
+    from .report import print_report
+
+    print_report(options.results, options.by, options.figure, options.build)
+    return 0
 
 
 def _refresh(options):

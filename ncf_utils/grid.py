@@ -303,12 +303,15 @@ def _like(default):
     """Kind: a value of the same type as the notebook's own; anything where that is None."""
 
     def check(value):
-        both = (int, float) if isinstance(default, float) else type(default)
-        if default is None or type(value) is type(default):
-            return value
-        if isinstance(value, bool) or not isinstance(value, both):
+        if isinstance(default, float) and type(value) is int:
+            return float(value)
+        if default is not None and type(value) is not type(default):
             raise ValueError(f"the type of {default!r}")
-        return type(default)(value)
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("a finite number, text, a truth value, a list or null") from None
+        return value
 
     return check
 

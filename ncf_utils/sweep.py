@@ -1,10 +1,10 @@
 """Runs a notebook over a grid on Dask workers, so that it can be stopped and resumed anywhere.
 
 The client hands out the runs of a `ncf_utils.grid`, as many at a time as there are threads. A
-worker executes a run's notebook with papermill in a kernel of its own and sends back what was
-recorded, and the executed notebook. Only the client writes: the executed copy, then the row, each
-in one step. So whatever is killed, and whenever, what is lost are runs that were not finished; the
-next `ncf sweep` makes them.
+worker executes a run's notebook with papermill, in a kernel of its own, and sends back what was
+recorded and the executed notebook. Only the client writes: the executed copy, then the row, each
+in one step. So whatever is killed, and whenever, only runs that were not finished are lost, and
+the next `ncf sweep` makes them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import statistics
+import subprocess
 import tempfile
 import threading
 import time
@@ -26,16 +28,18 @@ from .course import ENVIRONMENT, KERNEL_ARGUMENTS, _cells_started, describe
 from .grid import Grid
 from .results import add_rows, read_records, read_rows, row_key
 
-# Runs share a machine, and each is measured as if it had one core.
+# Runs share a machine: each gets one core, and is as fast beside others as alone.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     + ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     "1",
 )
-#: Bytes that a notebook may output; what goes beyond stops it.
+#: Characters that a notebook may output; what goes beyond stops it.
 MOST_OUTPUT = 20_000_000
-#: How often a run whose worker dies is begun, on the workers that a sweep starts itself.
+#: How often a run is begun whose worker dies, on workers that the sweep has started itself.
 ATTEMPTS = 3
+#: Seconds to look for a scheduler, at the start and where the connection breaks.
+CONNECT = 10
 ENGINE = "ncf-sweep"
 
 
@@ -48,13 +52,13 @@ def execute(notebook, folder, parameters, timeout=None, memory=None):
     Args:
         notebook: the notebook's text.
         folder: the kernel's working folder, where this machine has it.
-        parameters: name -> value.
+        parameters: dict of name -> value to write over the notebook's own.
         timeout: seconds that the run may take; None for no limit.
         memory: bytes that the kernel and its processes may hold; None for no limit.
 
     Returns:
         dict of `rows` (what was recorded), `notebook` (the executed copy's text, as far as it got),
-        `seconds`, `error` (one line; "" where it passed) and `cell` (the one that failed, or 0).
+        `seconds`, `error` (one line; "" where it passed) and `cell` (where it failed, or 0).
     """
     import nbformat
     import papermill
@@ -75,8 +79,7 @@ def execute(notebook, folder, parameters, timeout=None, memory=None):
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
-                extra_arguments=KERNEL_ARGUMENTS,
-                resources={"metadata": {"path": folder if os.path.isdir(folder) else scratch}},
+                folder=folder if os.path.isdir(folder) else scratch,
                 record=lines,
                 watch=watch,
             )
@@ -87,28 +90,28 @@ def execute(notebook, folder, parameters, timeout=None, memory=None):
                 cell = _cells_started(nbformat.read(executed, as_version=4))
             error = describe(problem, cell)
             if watch.stopped:
-                error = f"cell {cell}: stopped: {watch.stopped}"
-        text = executed.read_text(encoding="utf-8") if executed.exists() else notebook
+                error = f"{f'cell {cell}: ' if cell else ''}stopped: {watch.stopped}"
+        text = executed.read_text(encoding="utf-8") if executed.exists() else ""
     seconds = time.perf_counter() - start
     return {"rows": rows, "notebook": text, "seconds": seconds, "error": error, "cell": cell}
 
 
 class _Watch:
-    """Watches over a run, and kills its kernel where it must not go on: too long, too large, too
-    loud, or no longer wanted.
+    """Watches over a run, and kills its kernel where it must not go on.
 
-    `stopped` says why it was killed; "" where it was not.
+    That is where it takes too long, holds or outputs too much, or is no longer wanted; `stopped`
+    then says which, and is "" otherwise.
     """
 
     def __init__(self, timeout, memory):
         self.stopped = ""
         self._timeout, self._memory, self._output = timeout, memory, 0
-        self._start, self._wanted = time.monotonic(), _wanted_check()
-        self._pid, self._ended = (lambda: None), threading.Event()
+        self._start, self._wanted = time.monotonic(), _still_wanted()
+        self._pid, self._ended = None, threading.Event()
 
     @contextlib.contextmanager
     def over(self, pid):
-        """Watch, in a thread, the kernel whose process id `pid()` returns once it has one."""
+        """Watch, in a thread, the kernel whose process id `pid()` returns once there is one."""
         self._pid = pid
         thread = threading.Thread(target=self._loop, daemon=True)
         thread.start()
@@ -118,12 +121,12 @@ class _Watch:
             self._ended.set()
             thread.join()
 
-    def count(self, content):
-        """Count a message; returns whether there is room for it."""
+    def has_room(self, content):
+        """Count a message of the kernel; False where it is one too many, and is to be dropped."""
         self._output += sum(len(str(value)) for value in content.values())
         if self._output > MOST_OUTPUT:
-            self._stop(f"more than {MOST_OUTPUT // 10**6} MB of output")
-        return self._output <= MOST_OUTPUT
+            self._stop(f"more than {MOST_OUTPUT / 10**6:g} MB of output")
+        return not self.stopped
 
     def _loop(self):
         while not self._ended.wait(0.5):
@@ -132,12 +135,12 @@ class _Watch:
             if self._memory is not None and self._held() > self._memory:
                 self._stop(f"more than {self._memory / 10**6:,.0f} MB of memory")
             if not self._wanted():
-                self._stop("cancelled")
+                self._stop("called off")
 
     def _stop(self, reason):
         self.stopped = self.stopped or reason
         for process in self._processes():
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # it may have ended by itself
                 process.kill()
 
     def _held(self):
@@ -148,21 +151,21 @@ class _Watch:
         return total
 
     def _processes(self):
-        """The kernel and what it has started, as far as they live."""
+        """The kernel and all that it has started, as far as they live."""
         import psutil
 
         try:
             kernel = psutil.Process(self._pid())
             return [*kernel.children(recursive=True), kernel]
-        except (psutil.Error, TypeError):
+        except (psutil.Error, AttributeError, TypeError):  # not yet, or no longer
             return []
 
 
-def _wanted_check():
-    """A function that says whether the scheduler still wants what this worker's thread computes.
+def _still_wanted():
+    """A function that says whether the scheduler still wants what this thread computes.
 
-    Dask has no way to stop a thread: a task learns here that its client has cancelled it, is gone,
-    or that its worker is closing. Outside of a worker the answer is always yes.
+    Dask cannot stop a thread: this is how a task learns that its client has called it off or is
+    gone, or that its worker is closing. Outside of a worker the answer is always yes.
     """
     from distributed import get_worker
 
@@ -174,14 +177,14 @@ def _wanted_check():
 
     def wanted():
         task = worker.state.tasks.get(key)
-        running = worker.status.name in ("init", "running", "paused", "closing_gracefully")
-        return running and task is not None and task.state in ("executing", "long-running")
+        works = worker.status.name in ("init", "running", "paused", "closing_gracefully")
+        return works and task is not None and task.state == "executing"
 
     return wanted
 
 
 def _scratch():
-    """The worker's own folder, which Dask clears up after a kill; None outside of a worker."""
+    """The worker's own folder, which Dask clears up even after a kill; None outside of a worker."""
     from distributed import get_worker
 
     try:
@@ -191,7 +194,10 @@ def _scratch():
 
 
 def _register_engine():
-    """Tell papermill of an engine whose kernels are watched, and record to a file of their own."""
+    """Tell papermill of an engine whose kernels are watched, each with an environment of its own.
+
+    A worker may have many threads, so nothing may be set for the whole process.
+    """
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
 
@@ -199,22 +205,32 @@ def _register_engine():
         watch = None
 
         def process_message(self, msg, cell, cell_index):
-            status = msg["msg_type"] == "status"
-            if status or self.watch.count(msg["content"]):
+            if msg["msg_type"] == "status" or self.watch.has_room(msg["content"]):
                 return super().process_message(msg, cell, cell_index)
 
     class Engine(NBClientEngine):
         @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, *, watch, record, **options):
-            keep = ("resources", "extra_arguments")
-            chosen = {name: options[name] for name in keep}
-            client = Client(nb_man, kernel_name=kernel_name, startup_timeout=120, **chosen)
+        def execute_managed_notebook(cls, nb_man, kernel_name, *, watch, record, folder, **_):
+            client = Client(
+                nb_man,
+                kernel_name=kernel_name,
+                startup_timeout=120,
+                extra_arguments=KERNEL_ARGUMENTS,
+                resources={"metadata": {"path": folder}},
+            )
             client.watch = watch
-            environment = ENVIRONMENT | os.environ | ONE_THREAD | {"NCF_RECORD": str(record)}
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             with watch.over(lambda: client.km.provisioner.pid):
-                return client.execute(env=environment)
+                return client.execute(env=_environment(record), **quiet)
 
     papermill_engines.register(ENGINE, Engine)
+
+
+def _environment(record):
+    environment = ENVIRONMENT | os.environ | ONE_THREAD | {"NCF_RECORD": str(record)}
+    if folder := environment.get("NCF_DATA_DIR"):
+        environment["NCF_DATA_DIR"] = os.path.abspath(folder)  # the kernel works elsewhere
+    return environment
 
 
 # --- on the client -------------------------------------------------------------------------------
@@ -225,13 +241,14 @@ class Sweep:
     """What came of a sweep.
 
     Attributes:
-        held: runs that the CSV held at the start.
-        done: runs that were made and recorded.
+        held: runs that the CSV had already.
+        added: runs that were made and recorded.
         failed: runs that were made and failed.
+        seconds: what each run took.
     """
 
     held: int
-    done: int = 0
+    added: int = 0
     failed: int = 0
     seconds: list[float] = field(default_factory=list, repr=False)
 
@@ -252,8 +269,8 @@ def run_sweep(
 
     Args:
         grid: see `ncf_utils.grid.read_grid`.
-        build: folder of what is not kept for ever: executed notebooks and failures go to
-            ``build/sweep/NAME``, where NAME is that of the CSV.
+        build: folder of what is not kept for ever: executed notebooks and failures go to its
+            ``sweep/NAME``, where NAME is that of the CSV.
         workers: processes to start, each for one run at a time; as many as cores if None.
         scheduler: address of a running Dask scheduler, whose workers are used instead.
         limit: the most runs to make now.
@@ -269,45 +286,54 @@ def run_sweep(
     """
     from tqdm import tqdm
 
-    keeper = _Keeper(grid, Path(build) / "sweep" / grid.results.stem)
-    waiting = [run for run in grid.runs if not keeper.holds(run)]
-    state = Sweep(held=len(grid.runs) - len(waiting))
-    waiting = deque(waiting[:limit])
+    keeper = _Keeper(grid, build)
+    done = keeper.held()
+    waiting = [run for run in grid.runs if keeper.key(run) not in done]
+    sweep = Sweep(held=len(grid.runs) - len(waiting))
+    waiting = waiting[:limit]
     report(
-        f"{grid.path}: {len(grid.runs)} runs, {state.held} of them in {grid.results.name}, "
+        f"{grid.path}: {len(grid.runs)} runs, {sweep.held} of them in {grid.results.name}, "
         f"{len(waiting)} to make now"
     )
     if dry_run:
         for run in waiting:
             report(str(run))
     if dry_run or not waiting:
-        return state
-    notebook = _without_outputs(grid.notebook)
+        return sweep
+    task = (_without_outputs(grid.notebook), str(grid.notebook.parent), timeout, memory)
+    # Without a terminal there is no bar: a line a run as it ends.
     bar = tqdm(total=len(waiting), desc="sweep", unit="run", disable=None)
     with bar, _cluster(workers, scheduler) as client:
-        flight = _Flight(client, keeper, waiting, (notebook, str(grid.notebook.parent)), report)
-        for run, result in flight.results(timeout, memory):
-            if result is not None:
-                _count(state, run, result, bar, report, len(flight), flight.slots)
-            else:
-                state.held += 1
-            bar.update()
-    return state
+        flight = _Flight(client, keeper, waiting, task, report)
+        with contextlib.closing(flight.results()) as results:
+            for run, result in results:
+                if result is None:
+                    sweep.held += 1
+                else:
+                    _count(sweep, result)
+                    _tell(sweep, run, result, bar, flight, report)
+                bar.update()
+    return sweep
 
 
-def _count(state, run, result, bar, report, left, slots):
-    """Count a finished run, and say so."""
-    state.seconds.append(result["seconds"])
-    state.failed += bool(result["error"])
-    state.done += not result["error"]
+def _count(sweep, result):
+    sweep.failed += bool(result["error"])
+    sweep.added += not result["error"]
+    if result["seconds"]:
+        sweep.seconds.append(result["seconds"])
+
+
+def _tell(sweep, run, result, bar, flight, report):
+    """Say what came of a run, and how long the rest will take by what the others took."""
     row = result["rows"][-1] if result["rows"] else {}
     measured = [f"{name} {row[name]:.4f}" for name in ("test_hr", "refit_hr") if row.get(name)]
     said = f"FAILED {result['error']}" if result["error"] else ", ".join(measured)
     line = f"{run}: {said}{', ' if said else ''}{result['seconds']:.0f} s"
     if bar.disable:
-        rest = statistics.fmean(state.seconds) * left / max(1, min(slots, left))
-        total = state.done + state.failed + left
-        report(f"[{total - left}/{total}] {line}; {_duration(rest)} left")
+        made, left = sweep.added + sweep.failed, len(flight)
+        each = statistics.fmean(sweep.seconds or [0])
+        time_left = _duration(each * left / max(1, min(flight.slots, left)))
+        report(f"[{made}/{made + left}] {line}; {time_left} left")
     elif result["error"]:
         bar.write(line)
     else:
@@ -328,45 +354,52 @@ def _duration(seconds):
 class _Keeper:
     """Knows what is done, and writes what comes in: the only part that touches files."""
 
-    def __init__(self, grid, folder):
-        self.results, self.folder, self.notebook = grid.results, folder, grid.notebook.stem
-        self.names = ("notebook", *grid.parameters)
+    def __init__(self, grid, build):
+        self.results, self.notebook = grid.results, grid.notebook.stem
+        self.folder = Path(build) / "sweep" / grid.results.stem
+        self._names = ("notebook", *grid.parameters)
 
-    def holds(self, run):
-        """Whether the CSV has the run's row."""
-        if not self.results.exists():
-            return False
-        return self._key(run) in {row_key(row, self.names) for row in read_rows(self.results)}
+    def held(self):
+        """The keys of the runs that the CSV has."""
+        rows = read_rows(self.results) if self.results.exists() else ()
+        return {row_key(row, self._names) for row in rows}
 
-    def _key(self, run):
-        return row_key({"notebook": self.notebook} | run.parameters, self.names)
+    def key(self, run):
+        """What tells a run from others, see `ncf_utils.results.row_key`."""
+        return row_key({"notebook": self.notebook} | run.parameters, self._names)
 
+    @contextlib.contextmanager
     def claim(self, run):
-        """A lock on a run, or None where another sweep on this machine makes it already."""
+        """Lock a run; yields False where another sweep on this machine is at it.
+
+        A lock ends with its process. Were it lost all the same, a run would be made twice and its
+        row replaced by an equal one.
+        """
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.folder / "claims" / f"{run.id}.lock")
-        lock_folder = Path(lock.lock_file).parent
-        lock_folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "claims" / f"{run.id}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            with FileLock(path, timeout=0):
+                yield True
+                with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                    path.unlink()
         except Timeout:
-            return None
-        return lock
+            yield False
 
     def keep(self, run, result):
         """Write the executed notebook, and then the row, or what went wrong."""
         if result["notebook"]:
             _write(self.folder / f"{run.id}.ipynb", result["notebook"])
         failure = self.folder / f"{run.id}.failed.json"
-        if result["error"]:
-            told = {"run": run.id, "results": self.results.name, "notebook": self.notebook}
-            told |= {"cell": result["cell"], "error": result["error"]}
-            _write(failure, json.dumps(told | {"parameters": run.parameters}, indent=1) + "\n")
-        else:
+        if not result["error"]:
             given = {"notebook": self.notebook} | run.parameters
-            add_rows(self.results, [row | given for row in result["rows"]], self.names)
+            add_rows(self.results, [row | given for row in result["rows"]], self._names)
             failure.unlink(missing_ok=True)
+            return
+        told = {"run": run.id, "notebook": self.notebook, "chosen": run.chosen}
+        told |= {"cell": result["cell"], "error": result["error"], "parameters": run.parameters}
+        _write(failure, json.dumps(told, indent=1) + "\n")
 
 
 def _write(path, text):
@@ -383,108 +416,118 @@ def _write(path, text):
 class _Flight:
     """The runs that wait, and those that are under way."""
 
-    def __init__(self, client, keeper, waiting, notebook, report):
-        self.client, self.keeper, self.waiting, self.notebook = client, keeper, waiting, notebook
-        self.report, self.slots = report, 0
-        self.flying = {}  # future -> (run, its lock)
-        self._told = set()
+    def __init__(self, client, keeper, waiting, task, report):
+        self._client, self._keeper, self._waiting = client, keeper, deque(waiting)
+        self._task, self._report, self._told = task, report, set()
+        self._flying = {}  # future -> (run, its claim)
+        self.slots = 0
 
     def __len__(self):
-        return len(self.waiting) + len(self.flying)
+        return len(self._waiting) + len(self._flying)
 
-    def results(self, timeout, memory):
-        """Make the runs; yields (run, result), of which the result is None where it was made
-        elsewhere meanwhile. What is under way is called back when the caller leaves."""
+    def results(self):
+        """Make the runs; yields (run, result), as they end.
+
+        A result is None where the run was made elsewhere meanwhile. When the caller leaves, what is
+        under way is called off.
+        """
         try:
             while len(self):
-                yield from self._start(timeout, memory)
-                if not self.flying:
+                yield from self._start()
+                if not self._flying:
                     time.sleep(0.5)
-                for future in self._finished():
-                    run, lock = self.flying.pop(future)
-                    try:
+                for future in self._ended():
+                    run, claim = self._flying.pop(future)
+                    with claim:
                         result = _result(future)
-                        if result is None:  # the connection broke, and came back
-                            self.waiting.appendleft(run)
-                            continue
-                        self.keeper.keep(run, result)
-                    finally:
-                        lock.release()
-                    yield run, result
+                        if result is not None:
+                            self._keeper.keep(run, result)
+                    if result is not None:
+                        yield run, result
+                    else:  # the connection broke, and came back
+                        self._waiting.appendleft(run)
         finally:
-            for future, (_, lock) in self.flying.items():
-                with contextlib.suppress(Exception):
+            for future, (_, claim) in self._flying.items():
+                with claim, contextlib.suppress(Exception):
                     future.cancel()
-                lock.release()
 
-    def _start(self, timeout, memory):
-        """Send out runs while threads are free; yields those that turn out to be done."""
-        try:
-            self.slots = sum(self.client.nthreads().values())
-        except (OSError, RuntimeError, ValueError):  # the connection is broken
-            self._reconnect()
+    def _start(self):
+        """Send runs out while threads are free; yields those that turn out to be done."""
+        self.slots = self._threads()
         if not self.slots:
-            self._tell("waiting for a worker")
-        for _ in range(len(self.waiting)):
-            if len(self.flying) >= self.slots:
+            self._say_once("waiting for a worker")
+        for _ in range(len(self._waiting)):
+            if len(self._flying) >= self.slots:
                 return
-            run = self.waiting.popleft()
-            lock = self.keeper.claim(run)
-            if lock is None:
-                self.waiting.append(run)
-                self._tell("some runs are being made by another sweep: waiting for it")
-                continue
-            if self.keeper.holds(run):
-                lock.release()
+            run, claim = self._waiting.popleft(), contextlib.ExitStack()
+            if not claim.enter_context(self._keeper.claim(run)):
+                self._waiting.append(run)
+                self._say_once("another sweep is at some of these runs: waiting for it")
+            elif self._keeper.key(run) in self._keeper.held():
+                claim.close()
                 yield run, None
-                continue
-            key = f"{run.id}-{uuid.uuid4().hex[:8]}"
-            arguments = (*self.notebook, run.parameters, timeout, memory)
-            self.flying[self.client.submit(execute, *arguments, key=key, pure=False)] = run, lock
+            else:
+                notebook, folder, *limits = self._task
+                future = self._client.submit(
+                    execute,
+                    *(notebook, folder, run.parameters, *limits),
+                    key=f"{run.id}-{uuid.uuid4().hex[:8]}",
+                    pure=False,
+                )
+                self._flying[future] = run, claim
 
-    def _finished(self):
+    def _threads(self):
+        try:
+            return sum(self._client.nthreads().values())
+        except Exception:
+            if self._client.status == "running":
+                raise
+            self._wait_for_connection()
+            return 0
+
+    def _ended(self):
         from concurrent.futures import CancelledError
 
         from distributed import wait
 
-        with contextlib.suppress(TimeoutError, CancelledError, ValueError):
-            if self.flying:
-                wait(list(self.flying), timeout=1, return_when="FIRST_COMPLETED")
-        if self.client.status != "running":
-            self._reconnect()
-        return [future for future in self.flying if future.done()]
+        if self._flying:
+            with contextlib.suppress(TimeoutError, CancelledError):
+                wait(list(self._flying), timeout=1, return_when="FIRST_COMPLETED")
+        if self._client.status != "running":
+            self._wait_for_connection()
+        return [future for future in self._flying if future.done()]
 
-    def _reconnect(self):
-        """Wait until Dask has found the scheduler again, or has given up."""
-        address = self.client._start_arg
-        while self.client.status == "connecting":
+    def _wait_for_connection(self):
+        """Dask looks for a lost scheduler for a while: wait until it has it, or gives up."""
+        while self._client.status == "connecting":
             time.sleep(0.1)
-        if self.client.status != "running":
-            raise ConnectionError(f"the scheduler at {address} is gone; a rerun goes on from here")
+        if self._client.status != "running":
+            raise ConnectionError("the scheduler is gone; what is in the CSV will not be run again")
 
-    def _tell(self, text):
+    def _say_once(self, text):
         if text not in self._told:
             self._told.add(text)
-            self.report(text)
+            self._report(text)
 
 
 def _result(future):
-    """What `execute` returned; a failure where it could not; None where it was called back."""
+    """What `execute` returned, a failure where it could not, or None where it was called off."""
+    from distributed.scheduler import KilledWorker
+
     if future.cancelled() or future.status == "lost":
         return None
     problem = future.exception()
     if problem is None:
         return future.result()
-    from distributed.scheduler import KilledWorker
-
-    error = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    error = describe(problem)
     if isinstance(problem, KilledWorker):
-        tries = problem.allowed_failures + 1
-        error = f"the worker died, {tries} times in {tries}: killed, or out of memory"
+        times = problem.allowed_failures + 1
+        error = f"its worker died, {times} times in {times}: killed, or out of memory"
     return {"rows": [], "notebook": "", "seconds": 0.0, "error": error, "cell": 0}
 
 
 def _without_outputs(path):
+    """A notebook's text, without what is stored in it."""
     import nbformat
 
     notebook = nbformat.read(path, as_version=4)
@@ -501,17 +544,17 @@ def _cluster(workers, scheduler):
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters, the sweep says
     if scheduler:
         try:
-            client = Client(scheduler, timeout=10)
+            client = Client(scheduler, timeout=CONNECT)
         except (OSError, ValueError) as error:
             raise ConnectionError(f"no scheduler at {scheduler}: {error}") from None
         with client:
             yield client
         return
-    settings = {"distributed.scheduler.allowed-failures": ATTEMPTS - 1}
-    with dask.config.set(settings):
+    with dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS - 1}):
         cluster = LocalCluster(
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,
@@ -519,6 +562,15 @@ def _cluster(workers, scheduler):
             host="127.0.0.1",
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
+            preload=__name__,
         )
         with cluster, Client(cluster) as client:
             yield client
+
+
+def dask_setup(worker):
+    """Dask calls this in each worker that `_cluster` starts: interrupts are for the client.
+
+    Ctrl-C reaches every process of a terminal; the client then calls the others off in good order.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
