@@ -7,6 +7,8 @@ and defaults. All models return logits; the sigmoid is in the loss.
 from __future__ import annotations
 
 import json
+import os
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 
@@ -356,6 +358,7 @@ def fit(
     seed=0,
     evaluate_test=True,
     progress=True,
+    device=None,
 ) -> Fit:
     """Train `model` in place, and leave it with the weights of its best validation epoch.
 
@@ -377,6 +380,9 @@ def fit(
             seed. The same seed gives both frameworks the same batches.
         evaluate_test: also record the test metrics of every epoch.
         progress: show a progress bar.
+        device: where to train, such as ``"cpu"`` or ``"cuda"``; None takes the one that the
+            environment variable ``NCF_DEVICE`` names, else leaves the choice to Keras, which takes
+            a GPU if there is one. Sampling and ranking stay on the CPU.
 
     Returns:
         A `Fit`: the model, its history, the picked epoch, the seconds.
@@ -388,6 +394,7 @@ def fit(
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
     check_number("seed", seed, 0, integer=True)
+    scope = _device_scope(device or os.environ.get("NCF_DEVICE"))
     keras.utils.set_random_seed(seed)
     model.compile(
         optimizer=_make_optimizer(optimizer, learning_rate),
@@ -403,21 +410,34 @@ def fit(
         log = model.fit([user, item], labels, batch_size=groups, shuffle=False, verbose=0)
         return log.history["loss"][0]
 
-    return run_epochs(
-        model,
-        dataset,
-        train_epoch=train_epoch,
-        score=score_function(model),
-        get_weights=model.get_weights,
-        set_weights=model.set_weights,
-        num_negatives=num_negatives,
-        strategy=strategy,
-        epochs=epochs,
-        patience=patience,
-        seed=seed,
-        evaluate_test=evaluate_test,
-        progress=progress,
-    )
+    with scope:
+        return run_epochs(
+            model,
+            dataset,
+            train_epoch=train_epoch,
+            score=score_function(model),
+            get_weights=model.get_weights,
+            set_weights=model.set_weights,
+            num_negatives=num_negatives,
+            strategy=strategy,
+            epochs=epochs,
+            patience=patience,
+            seed=seed,
+            evaluate_test=evaluate_test,
+            progress=progress,
+        )
+
+
+def _device_scope(name):
+    """Keras's scope of the device `name`; Keras writes "gpu" where PyTorch has "cuda"."""
+    if name is None:
+        return nullcontext()
+    kind, _, index = name.lower().replace("cuda", "gpu").partition(":")
+    # TensorFlow would quietly take the CPU for a device that is not there.
+    here = [device.lower() for device in keras.distribution.list_devices()]
+    if f"{kind}:{index or 0}" not in here:
+        raise ValueError(f"device {name!r} cannot be used here; there is {', '.join(here)}")
+    return keras.device(f"{kind}:{index or 0}")
 
 
 class _DenseGradients:

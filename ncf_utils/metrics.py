@@ -158,7 +158,7 @@ class Evaluation:
 
 
 def evaluate(
-    score, dataset: Dataset, split="test", k=10, full=False, ties="pessimistic", batch_size=2**18
+    score, dataset: Dataset, split="test", k=10, full=False, ties="pessimistic", batch_size=2**16
 ) -> Evaluation:
     """Rank every user's held-out item, and average HR@k and NDCG@k.
 
@@ -173,7 +173,7 @@ def evaluate(
             against every item that the user has touched in neither training nor, when testing,
             validation. The two numbers are not comparable.
         ties: see `positive_ranks`.
-        batch_size: scores computed at once, which bounds the memory.
+        batch_size: scores computed at once; few enough stay in the cache.
 
     Returns:
         An `Evaluation`.

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ncf_utils.data import Dataset
+from ncf_utils.torch_device import DeviceRanks, DeviceSampler, choose_device, is_accelerator
 from ncf_utils.training import (
     LOSSES,
     OPTIMIZERS,
@@ -323,6 +324,7 @@ def fit(
     seed=0,
     evaluate_test=True,
     progress=True,
+    device=None,
 ) -> Fit:
     """Train `model` in place, and leave it with the weights of its best validation epoch.
 
@@ -344,6 +346,10 @@ def fit(
             frameworks the same batches.
         evaluate_test: also record the test metrics of every epoch.
         progress: show a progress bar.
+        device: where to train, such as ``"cpu"`` or ``"cuda"``; None takes the one that the
+            environment variable ``NCF_DEVICE`` names, else a GPU if there is one. On a GPU the
+            whole epoch stays there, and the negatives are other ones than on the CPU. The model
+            comes back to where it was.
 
     Returns:
         A `Fit`: the model, its history, the picked epoch, the seconds.
@@ -355,16 +361,21 @@ def fit(
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
     check_number("seed", seed, 0, integer=True)
+    home, device = _device_of(model), choose_device(device)
+    model.to(device)  # before the optimiser takes hold of the weights
     torch.manual_seed(seed)  # dropout
     torch.set_flush_denormal(True)  # Adam's moments decay into denormals, which are slow
     step = _make_optimizer(optimizer, model.parameters(), learning_rate)
     loss_function = LOSS_FUNCTIONS[loss]
     penalty = getattr(model, "penalty", lambda: 0.0)
+    on_device = {}
+    if is_accelerator(device):
+        on_device = _on_device(model, dataset, num_negatives, strategy, seed, device)
 
     def train_epoch(user, item):
         model.train()
         groups, total = groups_per_step(batch_size, num_negatives), 0.0
-        user, item = torch.from_numpy(user), torch.from_numpy(item)
+        user, item = torch.as_tensor(user).to(device), torch.as_tensor(item).to(device)
         for u, i in zip(user.split(groups), item.split(groups), strict=True):
             step.zero_grad()
             batch_loss = loss_function(model(u, i)) + penalty()
@@ -373,22 +384,40 @@ def fit(
             total += batch_loss.detach().double() * len(u)
         return float(total) / len(user)
 
-    with _one_thread():
-        return run_epochs(
-            model,
-            dataset,
-            train_epoch=train_epoch,
-            score=score_function(model),
-            get_weights=lambda: copy.deepcopy(model.state_dict()),
-            set_weights=model.load_state_dict,
-            num_negatives=num_negatives,
-            strategy=strategy,
-            epochs=epochs,
-            patience=patience,
-            seed=seed,
-            evaluate_test=evaluate_test,
-            progress=progress,
-        )
+    try:
+        with _one_thread():
+            return run_epochs(
+                model,
+                dataset,
+                train_epoch=train_epoch,
+                score=score_function(model),
+                get_weights=lambda: copy.deepcopy(model.state_dict()),
+                set_weights=model.load_state_dict,
+                num_negatives=num_negatives,
+                strategy=strategy,
+                epochs=epochs,
+                patience=patience,
+                seed=seed,
+                evaluate_test=evaluate_test,
+                progress=progress,
+                **on_device,
+            )
+    finally:
+        model.to(home)
+
+
+def _on_device(model, dataset, num_negatives, strategy, seed, device):
+    """What `run_epochs` needs so that sampling and ranking stay on `device`."""
+    held_out = {"validation": dataset.validation, "test": dataset.test}
+    rankers = {split: DeviceRanks(items, device) for split, items in held_out.items() if items}
+    own = {"rank": lambda split: rankers[split](model)}
+    if strategy == "uniform":
+        own["sampler"] = DeviceSampler(dataset.train, num_negatives, seed, device)
+    return own
+
+
+def _device_of(model):
+    return next((weight.device for weight in model.parameters()), torch.device("cpu"))
 
 
 @contextmanager
@@ -435,8 +464,10 @@ def score_function(model):
         user, item = np.asarray(user), np.asarray(item)
         was_training = model.training
         model.eval()
-        with torch.inference_mode():
-            logits = model(torch.as_tensor(user.copy()), torch.as_tensor(item.copy())).numpy()
+        device = _device_of(model)
+        with torch.inference_mode(), _one_thread():
+            pair = (torch.as_tensor(index.copy()).to(device) for index in (user, item))
+            logits = model(*pair).cpu().numpy()
         model.train(was_training)
         return logits
 
@@ -449,7 +480,7 @@ def get_weights(model) -> dict[str, np.ndarray]:
     A layer's kernel has shape (inputs, outputs), as in Keras; PyTorch stores its transpose.
     """
     return {
-        _common_name(name): (weight.T if _is_kernel(name) else weight).detach().numpy().copy()
+        _common_name(name): (weight.T if _is_kernel(name) else weight).detach().cpu().numpy().copy()
         for name, weight in model.named_parameters()
     }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncf_utils.data import Dataset
-from ncf_utils.metrics import evaluate
+from ncf_utils.metrics import evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ def run_epochs(
     seed: int,
     evaluate_test: bool,
     progress: bool,
+    sampler=None,
+    rank: Callable[[str], np.ndarray] | None = None,
 ) -> Fit:
     """Train epoch by epoch, keep the weights that validate best, and return a `Fit`.
 
@@ -183,6 +185,8 @@ def run_epochs(
         score: the model's score function, see `ncf_utils.metrics.evaluate`.
         get_weights: copies the weights out.
         set_weights: puts a copy back.
+        sampler: has `epoch_groups`; None makes a `NegativeSampler`.
+        rank: the ranks of a split's held-out items; None takes those of `evaluate`.
 
     Raises:
         FloatingPointError: the loss is no longer a number.
@@ -193,7 +197,13 @@ def run_epochs(
     check_number("epochs", epochs, 1, integer=True)
     if patience is not None:
         check_number("patience", patience, 1, integer=True)
-    sampler = NegativeSampler(dataset.train, num_negatives, strategy, seed)
+    if sampler is None:
+        sampler = NegativeSampler(dataset.train, num_negatives, strategy, seed)
+    if rank is None:
+
+        def rank(split):
+            return evaluate(score, dataset, split).ranks
+
     splits = [s for s in ("validation", "test") if getattr(dataset, s) is not None]
     if not evaluate_test:
         splits.remove("test")
@@ -201,8 +211,8 @@ def run_epochs(
     def measure(epoch, loss, seconds):
         row = {"epoch": epoch, "loss": loss}
         for split in splits:
-            result = evaluate(score, dataset, split)
-            row |= {f"{split}_hr": result.hr, f"{split}_ndcg": result.ndcg}
+            ranks = rank(split)
+            row |= {f"{split}_hr": hit_ratio(ranks), f"{split}_ndcg": ndcg(ranks)}
         return row | {"seconds": seconds}
 
     history = [measure(0, math.nan, 0.0)]
