@@ -315,8 +315,8 @@ def fit(
     *,
     num_negatives=4,
     epochs=20,
-    batch_size=1024,
-    learning_rate=0.001,
+    batch_size=16384,
+    learning_rate=0.004,
     optimizer="adam",
     loss="log",
     strategy="uniform",
@@ -335,8 +335,10 @@ def fit(
             its test items. Without validation items the last epoch is kept.
         num_negatives: negatives for each positive, drawn afresh every epoch.
         epochs: the most epochs to train.
-        batch_size: training instances (positives and negatives together) in a step.
-        learning_rate: the optimiser's step size.
+        batch_size: training instances (positives and negatives together) in a step. Notebook 15
+            shows how it was chosen: of equal quality, large batches are the fastest.
+        learning_rate: the optimiser's step size. For Adam it goes with the square root of
+            `batch_size`: 0.001 at 1,024 and 0.004 at 16,384 train alike.
         optimizer: ``"adam"``, ``"sgd"``, ``"rmsprop"`` or ``"adagrad"``.
         loss: ``"log"`` (binary cross-entropy, the paper's), ``"squared"`` (on the sigmoid's output)
             or ``"bpr"`` (each positive against its own negatives; Rendle et al., 2009).
