@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Given to pip at installation, for instance to ask for PyTorch's CPU build (see README.md).
 PIP_OPTIONS ?=
 # Notebooks that run at a time.
-JOBS ?= 1
+JOBS ?= 2
 # For `make course` and `make refresh`: names or globs of notebooks; all where empty.
 NOTEBOOK ?=
 # Stored outputs come out again to the last digit on Linux, x86-64; elsewhere the sums differ, and
