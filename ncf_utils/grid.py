@@ -162,6 +162,9 @@ class _Mapping:
         self.path, self._loader, self._node = path, loader, node
         if not isinstance(node, yaml.MappingNode):
             raise GridError(self.fault("expected names with values, as in 'seed: 0'"))
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise GridError(f"{path}, line {_line(key)}: expected a name before the colon")
         written = [key.value for key, _ in node.value]
         for key, _ in node.value:
             if written.count(key.value) > 1:
@@ -235,7 +238,12 @@ class _Notebook:
         try:
             return self.kinds[name](value)
         except ValueError as error:
-            raise ValueError(f"{name} = {reprlib.repr(value)}: expected {error}") from None
+            raise ValueError(f"{name} = {_short(value)}: expected {error}") from None
+
+
+def _short(value):
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _code_cells(path):
@@ -299,6 +307,10 @@ def _kind(node):
     return ast.literal_eval(node)
 
 
+_TYPES = {bool: "a truth value", int: "a whole number", float: "a number", str: "text"}
+_TYPES[list] = "a list"
+
+
 def _like(default):
     """Kind: a value of the same type as the notebook's own; anything where that is None."""
 
@@ -306,14 +318,25 @@ def _like(default):
         if isinstance(default, float) and type(value) is int:
             return float(value)
         if default is not None and type(value) is not type(default):
-            raise ValueError(f"the type of {default!r}")
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
-            raise ValueError("a finite number, text, a truth value, a list or null") from None
+            raise ValueError(f"{_TYPES.get(type(default), 'a value')}, as {default!r} is")
+        if not _is_plain(value):
+            raise ValueError("a finite number, text, a truth value, null, or a list of these")
         return value
 
     return check
+
+
+def _is_plain(value):
+    """Whether JSON can hold a value; what aliases have made endless or huge is not plain."""
+    waiting = [value]
+    for part in waiting:
+        if isinstance(part, list):
+            waiting += part
+        finite = not isinstance(part, float) or math.isfinite(part)
+        known = part is None or isinstance(part, (bool, int, float, str, list))
+        if not (finite and known) or len(waiting) > 10_000:
+            return False
+    return True
 
 
 # --- entries and runs ----------------------------------------------------------------------------
@@ -361,7 +384,7 @@ def _entry(entry, own, faults):
         for value in values if isinstance(values, list) else [values]:
             # [32, 16] are two values to try, and neither is a list of layers.
             is_layer = isinstance(own.defaults.get(name), list) and not isinstance(value, list)
-            hint = f"; a list of lists, such as {name}: [{values}]" if is_layer else ""
+            hint = f"; a list of lists, such as {name}: [{_short(values)}]" if is_layer else ""
             good = {}
             _check(entry, name, value, own, good, faults, hint)
             axis.append(good)

@@ -1,0 +1,544 @@
+"""Sweeps: grids that are checked, runs that fail alone, and kills that lose nothing.
+
+The sweeps here are real: notebooks in kernels, on the workers of a Dask scheduler that is started
+for this file, or on workers of the sweep's own.
+"""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from ncf_utils import sweep as sweeps
+from ncf_utils.cli import main
+from ncf_utils.grid import GridError, read_grid
+from ncf_utils.parameters import ParameterError, check_parameters
+from ncf_utils.results import read_rows, row_key
+
+ROOT = Path(__file__).resolve().parent.parent
+GRIDS = sorted((ROOT / "sweeps").glob("*.yaml"))
+TRAIN = ROOT / "notebooks" / "experiments" / "train_one_model.ipynb"
+
+PARAMETERS = """x = 1
+mode = "fast"
+rate = 0.5
+hidden_layers = [8]
+embedding_dim = None
+own = None
+seed = 0"""
+CHECK = """from ncf_utils import check_parameters, record
+from ncf_utils.parameters import choice, integer
+
+modes = "fast", "sleep", "hang", "raise", "silent", "print", "eat", "exit", "kill", "kill once"
+p = check_parameters(
+    globals(),
+    x=integer(0, 99),
+    rate=lambda value: value,
+    own=lambda value: value,
+    mode=choice("fast", "sleep", "hang", "raise", "silent", "print", "eat", "exit", "kill", "kill once"),
+)"""  # noqa: E501
+WORK = """import os, signal, time
+from pathlib import Path
+
+with open("trace", "a") as trace:
+    trace.write(f"{os.getpid()} {mode} {x} {seed}\\n")
+if mode == "sleep":
+    time.sleep(1)
+if mode == "hang":
+    time.sleep(999)
+if mode == "raise" and not Path("mended").exists():
+    raise ValueError("no such luck")
+while mode == "print":
+    print("a" * 1000)
+if mode == "eat":
+    much = [b"b" * 10**6 + bytes(i) for i in range(1000)]
+    time.sleep(99)
+if mode == "exit":
+    os._exit(1)
+if mode == "kill" or (mode == "kill once" and not Path("killed").exists()):
+    Path("killed").touch()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(99)"""
+RECORD = 'if mode != "silent":\n    record(p, test_hr=x / 100, seconds=0.1)'
+
+
+# Five lines of YAML that would be 2**40 numbers if they were written out.
+LAUGHS = "[&a0 [1, 1]" + "".join(f", &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)) + "]"
+
+
+def write_notebook(path, *sources, parameters=PARAMETERS):
+    cells = [new_code_cell(source) for source in sources]
+    if parameters:
+        cells.insert(0, new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with a notebook whose runs do what their mode says."""
+    write_notebook(tmp_path / "tiny.ipynb", CHECK, WORK, RECORD)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def grid(folder, runs, name="grid.yaml", **top):
+    """Write a grid; returns its path."""
+    top = {"notebook": "tiny.ipynb", "results": "out/tiny.csv"} | top | {"runs": runs}
+    lines = [f"{key}: {json.dumps(value)}" for key, value in top.items() if value is not None]
+    (folder / name).write_text("\n".join(lines) + "\n")
+    return folder / name
+
+
+# --- grids ---------------------------------------------------------------------------------------
+
+
+def chosen(path):
+    return [{name: run.parameters[name] for name in run.chosen} for run in read_grid(path).runs]
+
+
+def test_an_entry_stands_for_every_combination_and_the_first_name_changes_slowest(folder):
+    path = grid(folder, [{"seed": [0, 1], "x": [5, 3]}, {"hidden_layers": [[], [16, 8]]}])
+    assert chosen(path) == [
+        {"seed": 0, "x": 5},
+        {"seed": 0, "x": 3},
+        {"seed": 1, "x": 5},
+        {"seed": 1, "x": 3},
+        {"hidden_layers": []},
+        {"hidden_layers": [16, 8]},
+    ]
+
+
+def test_together_changes_together(folder):
+    lines = [{"x": 8, "hidden_layers": [16, 8]}, {"x": 16, "hidden_layers": [32, 16]}]
+    path = grid(folder, [{"seed": [0, 1], "together": lines, "mode": "fast"}])
+    assert [(run["seed"], run["x"], run["hidden_layers"]) for run in chosen(path)] == [
+        (0, 8, [16, 8]),
+        (0, 16, [32, 16]),
+        (1, 8, [16, 8]),
+        (1, 16, [32, 16]),
+    ]
+
+
+def test_a_run_has_all_parameters_and_an_entry_goes_before_what_is_common(folder):
+    path = grid(folder, [{"x": [5]}, {"x": 6, "seed": 2}], parameters={"seed": 9, "rate": 1})
+    own = {"mode": "fast", "hidden_layers": [8], "embedding_dim": None, "own": None, "rate": 1.0}
+    runs = read_grid(path).runs
+    assert [run.parameters for run in runs] == [
+        own | {"x": 5, "seed": 9},
+        own | {"x": 6, "seed": 2},
+    ]
+    assert type(runs[0].parameters["rate"]) is float, "1 and 1.0 are one run"
+    assert str(runs[1]) == f"{runs[1].id} x=6 seed=2"
+    assert len({run.id for run in runs}) == 2
+
+
+def test_a_run_of_an_earlier_entry_is_not_made_twice(folder):
+    path = grid(folder, [{"x": [1, 2]}, {"rate": [0.5, 2]}])
+    found = read_grid(path)
+    assert [(run.parameters["x"], run.parameters["rate"]) for run in found.runs] == [
+        (1, 0.5),
+        (2, 0.5),
+        (1, 2.0),
+    ]
+    assert found.repeated == 1
+
+
+def test_paths_are_relative_to_the_grid(folder):
+    (folder / "grids").mkdir()
+    path = grid(folder, [{"x": 1}], "grids/a.yaml", notebook="../tiny.ipynb", results="../r.csv")
+    found = read_grid(path)
+    assert found.notebook == folder / "tiny.ipynb" and found.results == folder / "r.csv"
+
+
+@pytest.mark.parametrize(
+    "runs, fault",
+    [
+        ("[{sead: 0}]", "line 3: unknown parameter sead; did you mean 'seed'?"),
+        ("\n- x: 1\n- x: 2\n  seed: [0, -1]", "line 6: seed = -1: expected a whole number from 0"),
+        ("[{x: 100}]", "line 3: x = 100: expected a whole number from 0 to 99"),
+        ("[{x: four}]", "line 3: x = 'four': expected a whole number from 0 to 99"),
+        ("[{x: true}]", "line 3: x = True: expected a whole number"),
+        ("[{x: 2024-01-01}]", "line 3: x = datetime.date(2024, 1, 1): expected a whole number"),
+        ("[{mode: [fats]}]", "expected one of 'fast', 'sleep', 'hang', "),
+        ("[{mode: [fats]}]", "did you mean 'fast'?"),
+        ("[{rate: 1e-3}]", "rate = '1e-3': expected a number, as 0.5 is; YAML takes 1e-3 for text"),
+        ("[{rate: .nan}]", "line 3: rate = nan: expected a finite number"),
+        ("[{rate: [[1]]}]", "line 3: rate = [1]: expected a number, as 0.5 is"),
+        ("[{hidden_layers: [16, 8]}]", "; a list of lists, such as hidden_layers: [[16, 8]]"),
+        ("[{hidden_layers: [[16, 0]]}]", "expected a list of 0 to 16 whole numbers"),
+        ("[{seed: []}]", "line 3: seed: expected at least one value"),
+        ("[{seed: [0, 0]}]", "line 3: a run stands there twice: seed = 0"),
+        ("[{rate: [1, 1.0]}]", "line 3: a run stands there twice: rate = 1.0"),
+        ("[{seed: 0, seed: 1}]", "line 3: seed stands there twice"),
+        ("[{x: 1, together: [{x: 2}]}]", "line 3: x: both on its own and in together"),
+        ("[{together: [{x: 2}, {seed: 2}]}]", "together: expected the same names in each line"),
+        ("[{together: {x: 2}}]", "line 3: together: expected a list, of lines that begin '- '"),
+        ("{seed: 0}", "line 3: runs: expected a list, of lines that begin '- '"),
+        ("[]", "line 3: runs: expected a list"),
+        ("[7]", "line 3: expected names with values"),
+        ("[{seed: &a [*a]}]", "line 3: found unconstructable recursive node"),
+        ("[{own: [" + LAUGHS + "]}]", "...: expected a finite number, text"),
+        ("[{? [1]: 2}]", "line 3: expected a name before the colon"),
+        ("[{seed: [0, 1}]", "line 3: expected ',' or ']'"),
+        ("[{seed: !!python/object/apply:os.system [true]}]", "could not determine a constructor"),
+        ("[{seed: " + "[" * 600 + "]" * 600 + "}]", "too deep in one another"),
+        ("[{x: [0, 1, 2, 3], seed: [" + ", ".join(map(str, range(2501))) + "]}]", "10,004 runs"),
+        ("[{seed: 0}]\nrun: 3", "line 4: unknown entry run; did you mean 'runs'?"),
+        ("[{seed: 0}]\nparameters: {sed: 3}", "line 4: unknown parameter sed; did you mean 'seed'"),
+        ("[{seed: 0}]\nparameters: [seed]", "line 4: expected names with values"),
+    ],
+)
+def test_a_bad_grid_is_one_line_that_names_file_and_line(folder, capfd, runs, fault):
+    path = folder / "grid.yaml"
+    path.write_text(f"notebook: tiny.ipynb\nresults: out.csv\nruns: {runs}\n")
+    with pytest.raises(GridError) as caught:
+        read_grid(path)
+    assert fault in str(caught.value)
+    assert all(line.startswith(f"{path}, line ") for line in str(caught.value).splitlines()) or (
+        "too deep" in fault
+    )
+    assert len(str(caught.value)) < 500
+    assert main(["sweep", str(path)]) == 2
+    assert fault in capfd.readouterr().err
+    assert not (folder / "trace").exists() and not (folder / "build").exists()
+
+
+def test_every_fault_of_a_grid_is_named(folder):
+    path = grid(folder, [{"x": [100, 2, -1], "sead": 0}, {"mode": "slow"}])
+    with pytest.raises(GridError) as caught:
+        read_grid(path)
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
+        "x = 100",
+        "x = -1",
+        "unknown parameter sead; did you mean 'seed'?",
+        "mode = 'slow'",
+    ]
+
+
+@pytest.mark.parametrize(
+    "top, fault",
+    [
+        ({"notebook": None}, "line 1: no entry notebook"),
+        ({"notebook": "tyni.ipynb"}, "line 1: notebook: there is no "),
+        ({"notebook": 7}, "line 1: notebook: expected a path"),
+        ({"notebook": "grid.yaml"}, "grid.yaml: not a notebook"),
+        ({"notebook": "bare.ipynb"}, "bare.ipynb: no cell is tagged parameters"),
+        ({"notebook": "odd.ipynb"}, "odd.ipynb: expected plain literals in the cell of parameters"),
+        ({"results": "out.txt"}, "line 2: results: expected a name that ends in .csv"),
+        ({"results": None}, "line 1: no entry results"),
+    ],
+)
+def test_a_grid_without_its_notebook_or_results_is_an_error(folder, top, fault):
+    write_notebook(folder / "bare.ipynb", "1", parameters=None)
+    write_notebook(folder / "odd.ipynb", "1", parameters="x = open('y')")
+    with pytest.raises(GridError, match=fault.replace("(", r"\(")):
+        read_grid(grid(folder, [{"x": 1}], **top))
+
+
+def test_a_file_that_is_no_grid_is_an_error(folder, capfd):
+    for content in (b"", b"7", b"\xff\xfe\x00", b"a: [", b"\0"):
+        (folder / "grid.yaml").write_bytes(content)
+        assert main(["sweep", "grid.yaml"]) == 2
+        assert capfd.readouterr().err.startswith("ncf: grid.yaml")
+    assert main(["sweep", "no.yaml"]) == 2
+    assert "no.yaml" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.stem)
+def test_the_grids_that_are_kept_are_right(path):
+    """Each run of each grid passes the notebook's own kinds, too, and rows go where they belong."""
+    found = read_grid(path)
+    assert found.runs and found.results.parent in (ROOT / "data" / "results", ROOT / "build")
+    known = {"framework", "model", "finetune_optimizer"}
+    for run in found.runs:
+        rest = {name: value for name, value in run.parameters.items() if name not in known}
+        try:
+            assert check_parameters(rest) == rest
+        except ParameterError as error:
+            # A baseline's notebook has kinds of its own.
+            assert "unknown parameter" in str(error) and found.notebook != TRAIN
+
+
+# --- sweeps on a scheduler that runs already -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """The address of a Dask scheduler with a worker of two threads, and the worker's process."""
+    folder = tmp_path_factory.mktemp("dask")
+    environment = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+    scheduler, address = start_scheduler(folder, environment)
+    dask = [sys.executable, "-m", "distributed.cli.dask_worker"]
+    worker = subprocess.Popen(
+        [*dask, address, "--nthreads", "2", "--nworkers", "1", "--no-dashboard"],
+        cwd=folder, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield address, worker.pid
+    for process in (worker, scheduler):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def start_scheduler(folder, environment=None):
+    """A scheduler on loopback; returns its process and its address."""
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    place = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    scheduler = subprocess.Popen(
+        [*dask, *place, "--dashboard-address", "127.0.0.1:0", "--scheduler-file", "scheduler.json"],
+        cwd=folder, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    file = folder / "scheduler.json"
+    wait_for(lambda: file.exists() and file.stat().st_size)
+    return scheduler, json.loads(file.read_text())["address"]
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def trace(folder):
+    """(pid of the kernel, mode, x, seed) of each run that was begun."""
+    path = folder / "trace"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def rows_are_whole(folder, results="out/tiny.csv"):
+    """The CSV's rows: none half, none double, and none without its executed notebook."""
+    path = folder / results
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *cells = csv.reader(file)
+    assert all(len(row) == len(header) for row in cells)
+    rows = read_rows(path)
+    names = ("x", "mode", "rate", "hidden_layers", "seed")
+    assert len({row_key(row, names) for row in rows}) == len(rows)
+    assert all(float(row["test_hr"]) == int(row["x"]) / 100 for row in rows)
+    copies = list((folder / "build" / "sweep" / path.stem).glob("*.ipynb"))
+    assert len(copies) >= len(rows)
+    for copy in copies:
+        nbformat.validate(nbformat.read(copy, as_version=4))
+    return rows
+
+
+def test_a_failure_is_kept_the_rest_goes_on_and_a_rerun_tries_again(folder, cluster, capfd):
+    modes = ["raise", "silent", "exit", "fast"]
+    path = grid(folder, [{"mode": modes}], parameters={"x": 7})
+    command = ["sweep", str(path), "--scheduler", cluster[0]]
+    assert main([*command, "--dry-run"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert said[0] == f"{path}: 4 runs, 0 of them in tiny.csv, 4 to make now"
+    assert [line.split()[1] for line in said[1:]] == [f"mode={mode}" for mode in modes]
+    assert not trace(folder)
+
+    assert main(command) == 1
+    said = capfd.readouterr().out
+    assert f"{folder / 'out' / 'tiny.csv'}: 1 runs added, 3 failed" in said
+    assert "mode=raise: FAILED cell 4: ValueError: no such luck" in said
+    assert "[4/4]" in said and "; 0 s left" in said
+    (row,) = rows_are_whole(folder)
+    assert row["notebook"] == "tiny" and row["mode"] == "fast" and row["seconds"] == "0.1"
+    assert row["hidden_layers"] == "[8]" and row["rate"] == "0.5" and row["embedding_dim"] == ""
+    assert failures(folder) == {
+        "raise": (4, "cell 4: ValueError: no such luck"),
+        "silent": (0, "the notebook records nothing"),
+        "exit": (4, "cell 4: DeadKernelError: Kernel died"),
+    }
+
+    (folder / "mended").touch()
+    assert main(command) == 1, "two of the three still fail"
+    assert sorted(run[1] for run in trace(folder)) == sorted(modes + ["raise", "silent", "exit"])
+    assert {row["mode"] for row in rows_are_whole(folder)} == {"fast", "raise"}
+    assert set(failures(folder)) == {"silent", "exit"}
+
+
+def failures(folder):
+    files = (folder / "build" / "sweep" / "tiny").glob("*.failed.json")
+    told = [json.loads(file.read_text()) for file in files]
+    return {each["parameters"]["mode"]: (each["cell"], each["error"]) for each in told}
+
+
+def test_what_hangs_or_takes_or_prints_too_much_is_stopped(folder, cluster):
+    command = ["sweep", "--scheduler", cluster[0], "--memory", "300MB"]
+    assert main([*command, str(grid(folder, [{"mode": ["print", "eat"]}]))]) == 1
+    assert main([*command, str(grid(folder, [{"mode": ["hang"]}])), "--timeout", "2"]) == 1
+    assert {mode: error.split("stopped: ")[1] for mode, (_, error) in failures(folder).items()} == {
+        "print": "more than 20 MB of output",
+        "eat": "more than 300 MB of memory",
+        "hang": "not done after 2 s",
+    }
+    wait_for(lambda: not any(alive(int(run[0])) for run in trace(folder)), 10)
+    copies = list((folder / "build" / "sweep" / "tiny").glob("*.ipynb"))
+    assert len(copies) == 3 and max(copy.stat().st_size for copy in copies) < 25_000_000
+
+
+def test_a_run_whose_worker_dies_is_tried_again_but_not_for_ever(folder, cluster):
+    path = grid(folder, [{"mode": ["kill once", "fast"]}, {"mode": "kill"}])
+    assert main(["sweep", str(path), "--scheduler", cluster[0], "--limit", "2"]) == 0
+    assert [run[1] for run in trace(folder)].count("kill") == 2, "kill once, and once more"
+    assert {row["mode"] for row in rows_are_whole(folder)} == {"kill once", "fast"}
+    assert main(["sweep", str(path), "--scheduler", cluster[0]]) == 1
+    died = "its worker died, 2 times in 2: killed, or out of memory"
+    assert failures(folder) == {"kill": (0, died)}
+    wait_for(lambda: not any(alive(int(run[0])) for run in trace(folder)), 10)
+
+
+def start_sweep(folder, path, *options):
+    """`ncf sweep` in a process and a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ncf_utils", "sweep", str(path), *options],
+        cwd=folder, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell's background job ignores SIGINT, and so would this child of its child.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+
+
+def test_kills_of_client_and_worker_lose_what_was_under_way_and_no_more(folder, cluster):
+    address, worker = cluster
+    path = grid(folder, [{"x": list(range(8))}])
+    chance, kills = random.Random(5), ["client", "worker", "client"]
+    for kill in kills:
+        before = len(trace(folder))
+        client = start_sweep(folder, path, "--scheduler", address)
+        wait_for(lambda before=before: len(trace(folder)) > before)
+        time.sleep(chance.uniform(0, 1.5))
+        if kill == "worker":
+            for process in psutil.Process(worker).children():
+                process.kill()
+            time.sleep(chance.uniform(0, 1.5))
+        client.kill()
+        client.communicate()
+        rows_are_whole(folder)
+    assert main(["sweep", str(path), "--scheduler", address]) == 0
+    assert sorted(int(row["x"]) for row in rows_are_whole(folder)) == list(range(8))
+    assert len(trace(folder)) <= 8 + 2 * 2 * len(kills), "two threads, and two kills at most"
+    assert not failures(folder)
+
+
+def test_two_sweeps_at_once_share_the_work(folder, cluster):
+    path = grid(folder, [{"x": list(range(6)), "mode": "sleep"}])
+    both = [start_sweep(folder, path, "--scheduler", cluster[0]) for _ in range(2)]
+    said = [sweep.communicate(timeout=120) for sweep in both]
+    assert [sweep.returncode for sweep in both] == [0, 0], said
+    assert sorted(int(row["x"]) for row in rows_are_whole(folder)) == list(range(6))
+    assert sorted(int(run[2]) for run in trace(folder)) == list(range(6)), "each run was made once"
+    added = [int(out.split(" runs added")[0].split()[-1]) for out, _ in said]
+    assert sum(added) == 6
+
+
+def test_without_a_scheduler_there_is_one_clear_line(folder, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(sweeps, "CONNECT", 1)
+    path = grid(folder, [{"x": 1}])
+    assert main(["sweep", str(path), "--scheduler", "tcp://127.0.0.1:1"]) == 2
+    assert capfd.readouterr().err.startswith("ncf: no scheduler at tcp://127.0.0.1:1: ")
+    assert main(["sweep", str(path), "--scheduler", "tcp://127.0.0.1:1", "--workers", "2"]) == 2
+    assert "give one of them" in capfd.readouterr().err
+
+    scheduler, address = start_scheduler(tmp_path)
+    timer = threading.Timer(1, os.killpg, (scheduler.pid, signal.SIGKILL))
+    timer.start()
+    assert main(["sweep", str(path), "--scheduler", address]) == 2
+    scheduler.wait()
+    said = capfd.readouterr()
+    assert "waiting for a worker" in said.out
+    assert said.err.endswith(
+        "ncf: the scheduler is gone; what is in the CSV will not be run again\n"
+    )
+
+
+# --- sweeps on workers of their own --------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals a process group")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=lambda sent: sent.name)
+def test_a_sweep_that_is_stopped_leaves_no_process_behind(folder, sent):
+    path = grid(folder, [{"mode": "fast"}, {"mode": "hang"}])
+    sweep = start_sweep(folder, path, "--workers", "1")
+    wait_for(lambda: [run[1] for run in trace(folder)] == ["fast", "hang"])
+    family = psutil.Process(sweep.pid).children(recursive=True)
+    assert int(trace(folder)[1][0]) in {process.pid for process in family}
+    assert listening(sweep.pid, *(process.pid for process in family)) == {"127.0.0.1"}
+    if sent == signal.SIGINT:
+        os.killpg(sweep.pid, sent)  # as a terminal does
+    else:
+        sweep.send_signal(sent)
+    said = sweep.communicate(timeout=60)
+    if sent == signal.SIGINT:
+        assert sweep.returncode == 130 and said[1].splitlines() == ["ncf: interrupted"]
+    wait_for(lambda: not any(alive(process.pid) for process in family), 10)
+    assert [row["mode"] for row in rows_are_whole(folder)] == ["fast"]
+    assert not failures(folder), "a run that is called off has not failed"
+
+
+def listening(*pids):
+    """The addresses that processes wait at for connections."""
+    connections = [each for pid in pids for each in psutil.Process(pid).net_connections("inet")]
+    return {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+
+
+# --- the notebook that trains one model ----------------------------------------------------------
+
+
+def test_train_one_model_records_the_protocol(folder, cluster):
+    common = {"dataset": "synthetic", "epochs": 2, "learning_rate": 0.01, "batch_size": 4096}
+    runs = [
+        {"model": "NeuMF", "pretrain": True, "pretrain_epochs": 2, "num_factors": 4},
+        {"model": "MLP", "hidden_layers": [[]], "refit": False},
+        {"model": "GMF", "framework": "keras", "epochs": 1},
+        {"model": "GMF", "hidden_layers": [[]], "pretrain": True},
+    ]
+    path = grid(folder, runs, notebook=str(TRAIN), parameters=common)
+    assert main(["sweep", str(path), "--scheduler", cluster[0]]) == 1
+    (failed,) = (folder / "build" / "sweep" / "tiny").glob("*.failed.json")
+    assert "pretrain = True: expected False, because model is 'GMF'" in failed.read_text()
+    rows = {row["model"]: row for row in read_rows(folder / "out" / "tiny.csv")}
+    assert set(rows) == {"NeuMF", "MLP", "GMF"}
+    for row in rows.values():
+        for name in ("validation", "test", "refit")[: 3 if row["refit"] == "true" else 2]:
+            for metric in ("hr", "ndcg"):
+                by_k = json.loads(row[f"{name}_{metric}_by_k"])
+                assert len(by_k) == 10 and by_k == sorted(by_k) and by_k[0] > 0
+                assert by_k[-1] == round(float(row[f"{name}_{metric}"]), 4)
+        assert float(row["test_hr_low"]) < float(row["test_hr"]) < float(row["test_hr_high"])
+        full = json.loads(row["test_full_hr_by_k"])
+        assert 0 < full[-1] < float(row["test_hr"]), "more rivals, fewer hits"
+        curve = json.loads(row["test_hr_by_epoch"])
+        assert len(curve) == 1 + int(row["epochs"])
+        assert curve[int(row["picked_epoch"])] == round(float(row["test_hr"]), 4)
+        assert max(curve[1:]) == round(float(row["best_test_hr"]), 4)
+        valid = json.loads(row["validation_ndcg_by_epoch"])
+        assert valid[int(row["picked_epoch"])] == max(valid[1:])
+        assert json.loads(row["loss_by_epoch"])[0] is None
+    assert rows["MLP"]["refit_hr"] == rows["MLP"]["refit_hr_by_k"] == ""
+    assert rows["MLP"]["predictive_factors"] == "" and rows["MLP"]["num_layers"] == "0"
+    assert rows["NeuMF"]["predictive_factors"] == "4" and rows["NeuMF"]["num_layers"] == "3"
+    sizes = {"GMF": 1500 * 8 + 9, "MLP": 1500 * 8 + 17, "NeuMF": 1500 * 20 + 1745 - 4 - 13 + 1}
+    assert int(rows["GMF"]["num_weights"]) == sizes["GMF"]
+    assert int(rows["MLP"]["num_weights"]) == sizes["MLP"]
+    assert rows["GMF"]["keras"] and rows["NeuMF"]["torch"] and not rows["NeuMF"]["keras"]
+    assert all(float(row["seconds"]) > 0 for row in rows.values())
