@@ -1,11 +1,18 @@
 """The results that are kept in the repository are whole, and say what the project says of them."""
 
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from ncf_utils.results import COLUMNS
+from ncf_utils.report import varying
+from ncf_utils.results import COLUMNS, KEY, add_rows, read_rows, record, row_key
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
 FILES = sorted(RESULTS.glob("*.csv"))
@@ -15,14 +22,21 @@ FILES = sorted(RESULTS.glob("*.csv"))
 def test_rows_are_whole(path):
     rows = pd.read_csv(path)
     assert rows.columns[: len(COLUMNS)].tolist() == list(COLUMNS)
-    assert not rows.duplicated(["dataset", "framework", "model", "num_factors", "seed"]).any()
-    metrics = rows.filter(regex="_(hr|ndcg)$")
-    assert metrics.gt(0).all(axis=None) and metrics.lt(1).all(axis=None)
-    assert (rows.best_test_hr >= rows.test_hr).all()
-    assert rows.picked_epoch.between(1, rows.epochs).all()
+    assert not rows.duplicated(sorted({*KEY, *varying(rows)} & {*rows})).any()
+    metrics = rows.filter(regex="_(hr|ndcg)$").stack().dropna()
+    assert metrics.gt(0).all() and metrics.lt(1).all()
+    trained = rows[rows.picked_epoch.notna()]
+    assert trained.picked_epoch.between(1, trained.epochs).all()
+    assert (trained.best_test_hr >= trained.test_hr).all()
+    assert rows[["test_hr", "test_ndcg"]].notna().all(axis=None)
     assert rows[["seconds", "python", "numpy", "ncf_utils"]].notna().all(axis=None)
     for framework in ("torch", "keras"):
         assert rows.loc[rows.framework == framework, framework].notna().all()
+    for name in rows.filter(regex="_by_k$"):
+        lists = rows[name].dropna().map(json.loads)
+        assert lists.map(len).eq(10).all() and lists.map(lambda each: each == sorted(each)).all()
+        if (single := name.removesuffix("_by_k")) in rows:
+            assert (lists.str[-1] - rows[single]).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("framework", ["torch", "keras"])
@@ -32,3 +46,68 @@ def test_neumf_reaches_the_paper_with_the_epoch_picked_on_validation(framework):
     assert sorted(rows.seed) == [0, 1, 2]
     assert rows.test_hr.mean() >= 0.675 and rows.test_ndcg.mean() >= 0.395
     assert rows.refit_hr.mean() >= 0.675 and rows.refit_ndcg.mean() >= 0.395
+
+
+# --- adding rows ---------------------------------------------------------------------------------
+
+
+def test_runs_differ_by_the_parameters_that_only_their_notebook_has(tmp_path):
+    table = tmp_path / "runs.csv"
+    own = ["notebook", "shrink"]
+    for shrink in (1, 2, 2):
+        row = {"notebook": "run_baseline", "shrink": shrink, "seed": 0, "test_hr": 0.5}
+        assert add_rows(table, [row], own) == min(shrink, 2)
+    add_rows(table, [{"seed": 0, "test_hr": 0.7}])
+    rows = read_rows(table)
+    assert [row["shrink"] for row in rows] == ["1", ""], "one that names no shrink takes the last"
+    add_rows(table, [{"seed": 1}])
+    assert [row["seed"] for row in read_rows(table)] == ["0", "0", "1"]
+
+
+def test_rows_that_are_there_are_never_merged(tmp_path):
+    """Not even where the writer does not know the parameter that tells them apart."""
+    table = tmp_path / "runs.csv"
+    add_rows(table, [{"shrink": 1}, {"shrink": 2}], ["shrink"])
+    add_rows(table, [{"seed": 1}])
+    assert [row["shrink"] for row in read_rows(table)] == ["1", "2", ""]
+
+
+def test_a_key_is_the_same_from_values_and_from_the_file(tmp_path):
+    run = {"seed": 3, "rate": 1e-7, "layers": [16, 8], "pretrain": True, "dim": None, "name": "a,b"}
+    add_rows(tmp_path / "runs.csv", [run])
+    (row,) = read_rows(tmp_path / "runs.csv")
+    assert row_key(row, run) == row_key(run, run) != row_key(run | {"rate": 1e-6}, run)
+
+
+def test_lists_are_shown_rounded(capsys, tmp_path, monkeypatch):
+    """A list stays out of the sentence, and every digit of it goes to the file."""
+    monkeypatch.setenv("NCF_RECORD", str(tmp_path / "rows"))
+    record(test_hr=0.5, curve=[None, 1 / 3])
+    assert capsys.readouterr().out == "HR@10 0.500\n"
+    assert json.loads((tmp_path / "rows").read_text())["curve"] == [None, 1 / 3]
+
+
+def test_kills_while_rows_are_written_leave_a_whole_file(tmp_path):
+    table = tmp_path / "runs.csv"
+    source = (
+        "import itertools, sys; from ncf_utils.results import add_rows\n"
+        "for seed in itertools.count(int(sys.argv[2])):\n"
+        "    add_rows(sys.argv[1], [{'seed': seed, 'text': 'x' * 50_000}])\n"
+        "    print(seed, flush=True)"
+    )
+    chance, written = random.Random(7), []
+    for start in range(0, 8000, 1000):
+        command = [sys.executable, "-c", source, str(table), str(start)]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        first = writer.stdout.readline()
+        time.sleep(chance.uniform(0, 0.1))
+        writer.send_signal(signal.SIGKILL)
+        written += [int(line) for line in [first, *writer.communicate()[0].splitlines()]]
+        rows = read_rows(table)
+        assert all(row["text"] == "x" * 50_000 for row in rows)
+        seeds = [int(row["seed"]) for row in rows]
+        assert len(set(seeds)) == len(seeds) and set(written) <= set(seeds)
+        assert len(seeds) <= len(written) + 1 + start // 1000
+    assert len(written) > 8
+    add_rows(table, [{"seed": -1}])
+    assert sorted(tmp_path.iterdir()) == [table, tmp_path / "runs.csv.lock"]
