@@ -22,6 +22,7 @@ from ncf_utils.training import (
     OPTIMIZERS,
     Fit,
     check_architecture,
+    check_average,
     check_choice,
     check_number,
     check_pretrained,
@@ -354,6 +355,7 @@ def fit(
     optimizer="adam",
     loss="log",
     strategy="uniform",
+    average=None,
     patience=None,
     seed=0,
     evaluate_test=True,
@@ -377,6 +379,9 @@ def fit(
         loss: ``"log"`` (binary cross-entropy, the paper's), ``"squared"`` (on the sigmoid's output)
             or ``"bpr"`` (each positive against its own negatives; Rendle et al., 2009).
         strategy: of the `NegativeSampler`.
+        average: decay of a moving average of the weights over the steps, such as 0.997 (Polyak
+            and Juditsky, 1992): the model that is ranked, picked and kept has the averaged
+            weights, while training goes on from its own. None keeps the weights as trained.
         patience: stop after this many epochs without a better validation NDCG; None never does.
         seed: seed of the negatives and of the order of the batches; dropout follows the model's
             seed. The same seed gives both frameworks the same batches.
@@ -396,10 +401,13 @@ def fit(
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
     check_number("seed", seed, 0, integer=True)
+    check_average(average)
     scope = _device_scope(device or os.environ.get("NCF_DEVICE"))
     keras.utils.set_random_seed(seed)
+    step = _make_optimizer(optimizer, learning_rate)
+    step.use_ema, step.ema_momentum = average is not None, average
     model.compile(
-        optimizer=_make_optimizer(optimizer, learning_rate),
+        optimizer=step,
         loss=LOSS_FUNCTIONS[loss],
         steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,
@@ -409,6 +417,7 @@ def fit(
         labels = np.zeros(item.shape, np.float32)
         labels[:, 0] = 1
         groups = groups_per_step(batch_size, num_negatives)
+        step.resume(model.trainable_variables)
         log = model.fit([user, item], labels, batch_size=groups, shuffle=False, verbose=0)
         return log.history["loss"][0]
 
@@ -442,7 +451,23 @@ def _device_scope(name):
     return keras.device(f"{kind}:{index or 0}")
 
 
-class _DenseGradients:
+class _KeepsTrained:
+    """Lets training go on from its own weights after Keras has put their average in their place."""
+
+    trained = None
+
+    def finalize_variable_values(self, var_list):
+        if self.use_ema:
+            self.trained = [ops.copy(variable) for variable in var_list]
+        super().finalize_variable_values(var_list)
+
+    def resume(self, variables):
+        if self.trained is not None:
+            for variable, value in zip(variables, self.trained, strict=True):
+                variable.assign(value)
+
+
+class _DenseGradients(_KeepsTrained):
     """Sums an embedding row's gradients over the batch before the optimiser sees them.
 
     TensorFlow hands Keras one gradient for each look-up. Keras adds them up where they enter
@@ -473,6 +498,10 @@ class DenseAdam(_DenseGradients, keras.optimizers.Adam):
         self.epsilon = given
 
 
+class PlainSGD(_KeepsTrained, keras.optimizers.SGD):
+    pass
+
+
 class DenseRMSprop(_DenseGradients, keras.optimizers.RMSprop):
     pass
 
@@ -492,7 +521,7 @@ def _make_optimizer(name, learning_rate):
         return DenseRMSprop(learning_rate, rho=0.9, epsilon=1e-30)
     if name == "adagrad":
         return DenseAdagrad(learning_rate, initial_accumulator_value=0.1, epsilon=1e-7)
-    return keras.optimizers.SGD(learning_rate)
+    return PlainSGD(learning_rate)
 
 
 def score_function(model):

@@ -133,6 +133,7 @@ KINDS = {
     "loss": choice("log", "squared", "bpr"),
     "l2_embeddings": number(0, 100),
     "l2_layers": number(0, 100),
+    "average": optional(number(0, 0.999999)),
     "patience": optional(integer(1, 10_000)),
     "pretrain": boolean,
     "pretrain_epochs": integer(1, 10_000),

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ncf_utils.data import Dataset
 from ncf_utils.torch_device import DeviceRanks, DeviceSampler, choose_device, is_accelerator
@@ -24,6 +25,7 @@ from ncf_utils.training import (
     OPTIMIZERS,
     Fit,
     check_architecture,
+    check_average,
     check_choice,
     check_number,
     check_pretrained,
@@ -320,6 +322,7 @@ def fit(
     optimizer="adam",
     loss="log",
     strategy="uniform",
+    average=None,
     patience=None,
     seed=0,
     evaluate_test=True,
@@ -343,6 +346,9 @@ def fit(
         loss: ``"log"`` (binary cross-entropy, the paper's), ``"squared"`` (on the sigmoid's output)
             or ``"bpr"`` (each positive against its own negatives; Rendle et al., 2009).
         strategy: of the `NegativeSampler`.
+        average: decay of a moving average of the weights over the steps, such as 0.997 (Polyak
+            and Juditsky, 1992): the model that is ranked, picked and kept has the averaged
+            weights, while training goes on from its own. None keeps the weights as trained.
         patience: stop after this many epochs without a better validation NDCG; None never does.
         seed: seed of the negatives, the order of the batches and dropout. The same seed gives both
             frameworks the same batches.
@@ -363,6 +369,7 @@ def fit(
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
     check_number("seed", seed, 0, integer=True)
+    check_average(average)
     home, device = _device_of(model), choose_device(device)
     model.to(device)  # before the optimiser takes hold of the weights
     torch.manual_seed(seed)  # dropout
@@ -370,9 +377,13 @@ def fit(
     step = _make_optimizer(optimizer, model.parameters(), learning_rate)
     loss_function = LOSS_FUNCTIONS[loss]
     penalty = getattr(model, "penalty", lambda: 0.0)
+    ranked = model  # whose weights are ranked and kept: the model's, or their moving average
+    if average is not None:
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
+        ranked = averaged.module
     on_device = {}
     if is_accelerator(device):
-        on_device = _on_device(model, dataset, num_negatives, strategy, seed, device)
+        on_device = _on_device(ranked, dataset, num_negatives, strategy, seed, device)
 
     def train_epoch(user, item):
         model.train()
@@ -383,6 +394,8 @@ def fit(
             batch_loss = loss_function(model(u, i)) + penalty()
             batch_loss.backward()
             step.step()
+            if ranked is not model:
+                averaged.update_parameters(model)
             total += batch_loss.detach().double() * len(u)
         return float(total) / len(user)
 
@@ -392,8 +405,8 @@ def fit(
                 model,
                 dataset,
                 train_epoch=train_epoch,
-                score=score_function(model),
-                get_weights=lambda: copy.deepcopy(model.state_dict()),
+                score=score_function(ranked),
+                get_weights=lambda: copy.deepcopy(ranked.state_dict()),
                 set_weights=model.load_state_dict,
                 num_negatives=num_negatives,
                 strategy=strategy,

@@ -75,6 +75,14 @@ def check_number(name, value, least, integer=False, strict=False):
         )
 
 
+def check_average(average):
+    """Raise a ValueError unless `average` is None or a decay in [0, 1)."""
+    if average is not None:
+        check_number("average", average, 0)
+        if average >= 1:
+            raise ValueError(f"average must be below 1, not {average!r}")
+
+
 def check_architecture(num_users, num_items, hidden_layers=(), **sizes):
     """Check the sizes of a model; `sizes` are further integers of at least 1."""
     for name, value in {"num_users": num_users, "num_items": num_items, **sizes}.items():

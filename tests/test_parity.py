@@ -53,7 +53,7 @@ def test_same_public_names():
             if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
         }
 
-    own = {"ConcatLinear"}, {"ConcatDense", "DenseAdam", "DenseRMSprop", "DenseAdagrad"}
+    own = {"ConcatLinear"}, {"ConcatDense", "DenseAdam", "DenseRMSprop", "DenseAdagrad", "PlainSGD"}
     assert public(torch_ncf) - own[0] == public(keras_ncf) - own[1] >= set(PUBLIC)
     assert torch_ncf.LOSS_FUNCTIONS.keys() == keras_ncf.LOSS_FUNCTIONS.keys()
     assert torch_ncf.EMBEDDING_STD == keras_ncf.EMBEDDING_STD == 0.01
@@ -196,6 +196,7 @@ def train_both(name, epochs=1, scale=None, **arguments):
     "name, scale, arguments, tolerance",
     [
         ("NeuMF", 0.3, {"optimizer": "sgd", "learning_rate": 0.5}, 1e-5),
+        ("NeuMF", 0.3, {"optimizer": "sgd", "learning_rate": 0.5, "average": 0.9}, 1e-5),
         ("MLP", 0.6, {"optimizer": "sgd", "learning_rate": 0.5, "loss": "bpr"}, 1e-5),
         ("GMF", 0.3, {"optimizer": "sgd", "learning_rate": 5.0, "loss": "squared"}, 1e-5),
         ("NeuMF", None, {"optimizer": "adam", "learning_rate": 0.003}, 3e-4),

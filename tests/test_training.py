@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -257,6 +258,29 @@ def test_fit_learns():
     assert fit.seconds == pytest.approx(fit.history.seconds.sum()) and fit.seconds > 0
 
 
+def test_the_average_is_ranked_and_kept_while_training_goes_on(ncf):
+    """Against the average worked out from the same training, an epoch of one step each."""
+    dataset, decay = small_dataset(), 0.6
+    options = {"batch_size": 10**6, "learning_rate": 0.05, "seed": 1, "progress": False}
+    steps = []
+    for epochs in (1, 2, 3):
+        model = small_model(ncf)
+        # Without validation the last epoch is kept.
+        plain = replace(dataset, validation=None)
+        ncf.fit(model, plain, epochs=epochs, **options)
+        steps.append(ncf.get_weights(model))
+    model = small_model(ncf)
+    fit = ncf.fit(model, plain, epochs=3, average=decay, **options)
+    for name, kept in ncf.get_weights(model).items():
+        expected = steps[0][name]  # the first average is the first step's weights
+        for step in steps[1:]:
+            expected = decay * expected + (1 - decay) * step[name]
+        assert np.allclose(kept, expected, atol=1e-5), name
+        assert np.abs(expected - steps[2][name]).max() > 1e-3, name
+    again = evaluate(ncf.score_function(model), dataset)
+    assert (again.hr, again.ndcg) == (fit.picked.test_hr, fit.picked.test_ndcg)
+
+
 def test_refit_on_training_and_validation(ncf):
     dataset = small_dataset().with_validation_in_train()
     assert len(dataset.train) == len(small_dataset().train) + 40
@@ -301,6 +325,9 @@ FIT_ERRORS = [
     ({"loss": "x"}, "loss must be one of log, squared, bpr"),
     ({"optimizer": "adamw"}, "optimizer must be one of adam, sgd, rmsprop, adagrad"),
     ({"strategy": "x"}, "strategy must be one of uniform, popularity, all"),
+    ({"average": -0.1}, "average must be at least 0"),
+    ({"average": 1}, "average must be below 1"),
+    ({"average": "0.9"}, "average must be a number"),
     ({"patience": 0}, "patience must be at least 1"),
     ({"patience": 2.5}, "patience must be an integer"),
     ({"seed": -1}, "seed must be at least 0"),
