@@ -44,7 +44,7 @@ class GridError(ValueError):
     """A grid that cannot be run; each line of the message names the file, the line and the fault"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run of a grid.
 

@@ -287,8 +287,8 @@ def run_sweep(
     from tqdm import tqdm
 
     keeper = _Keeper(grid, build)
-    done = keeper.held()
-    waiting = [run for run in grid.runs if keeper.key(run) not in done]
+    held = keeper.held()
+    waiting = [run for run in grid.runs if run not in held]
     sweep = Sweep(held=len(grid.runs) - len(waiting))
     waiting = waiting[:limit]
     report(
@@ -357,16 +357,21 @@ class _Keeper:
     def __init__(self, grid, build):
         self.results, self.notebook = grid.results, grid.notebook.stem
         self.folder = Path(build) / "sweep" / grid.results.stem
-        self._names = ("notebook", *grid.parameters)
+        self._runs, self._parameters = grid.runs, tuple(grid.parameters)
 
     def held(self):
-        """The keys of the runs that the CSV has."""
-        rows = read_rows(self.results) if self.results.exists() else ()
-        return {row_key(row, self._names) for row in rows}
+        """The runs of the grid that the CSV has.
 
-    def key(self, run):
-        """What tells a run from others, see `ncf_utils.results.row_key`."""
-        return row_key({"notebook": self.notebook} | run.parameters, self._names)
+        A row has its run's id. One that was added in another way is known by its parameters.
+        """
+        rows = read_rows(self.results) if self.results.exists() else ()
+        ids = {row.get("run") for row in rows}
+        others = {row_key(row, self._parameters) for row in rows if not row.get("run")}
+        return {
+            run
+            for run in self._runs
+            if run.id in ids or row_key(run.parameters, self._parameters) in others
+        }
 
     @contextlib.contextmanager
     def claim(self, run):
@@ -393,8 +398,10 @@ class _Keeper:
             _write(self.folder / f"{run.id}.ipynb", result["notebook"])
         failure = self.folder / f"{run.id}.failed.json"
         if not result["error"]:
-            given = {"notebook": self.notebook} | run.parameters
-            add_rows(self.results, [row | given for row in result["rows"]], self._names)
+            # What a notebook records goes before what it was given: it may fill in what was open.
+            made_by = {"notebook": self.notebook, "run": run.id}
+            rows = [run.parameters | row | made_by for row in result["rows"]]
+            add_rows(self.results, rows, parameters=["run"])
             failure.unlink(missing_ok=True)
             return
         told = {"run": run.id, "notebook": self.notebook, "chosen": run.chosen}
@@ -463,7 +470,7 @@ class _Flight:
             if not claim.enter_context(self._keeper.claim(run)):
                 self._waiting.append(run)
                 self._say_once("another sweep is at some of these runs: waiting for it")
-            elif self._keeper.key(run) in self._keeper.held():
+            elif run in self._keeper.held():
                 claim.close()
                 yield run, None
             else:

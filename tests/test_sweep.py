@@ -24,7 +24,7 @@ from ncf_utils import sweep as sweeps
 from ncf_utils.cli import main
 from ncf_utils.grid import GridError, read_grid
 from ncf_utils.parameters import ParameterError, check_parameters
-from ncf_utils.results import read_rows, row_key
+from ncf_utils.results import add_rows, read_rows, row_key
 
 ROOT = Path(__file__).resolve().parent.parent
 GRIDS = sorted((ROOT / "sweeps").glob("*.yaml"))
@@ -70,7 +70,7 @@ if mode == "kill" or (mode == "kill once" and not Path("killed").exists()):
     Path("killed").touch()
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(99)"""
-RECORD = 'if mode != "silent":\n    record(p, test_hr=x / 100, seconds=0.1)'
+RECORD = 'if mode != "silent":\n    record(p | {"embedding_dim": 16}, test_hr=x / 100, seconds=0.1)'
 
 
 # Five lines of YAML that would be 2**40 numbers if they were written out.
@@ -362,7 +362,9 @@ def test_a_failure_is_kept_the_rest_goes_on_and_a_rerun_tries_again(folder, clus
     assert "[4/4]" in said and "; 0 s left" in said
     (row,) = rows_are_whole(folder)
     assert row["notebook"] == "tiny" and row["mode"] == "fast" and row["seconds"] == "0.1"
-    assert row["hidden_layers"] == "[8]" and row["rate"] == "0.5" and row["embedding_dim"] == ""
+    assert row["hidden_layers"] == "[8]" and row["rate"] == "0.5"
+    assert row["embedding_dim"] == "16", "what the notebook filled in stays"
+    assert row["run"] == read_grid(path).runs[3].id
     assert failures(folder) == {
         "raise": (4, "cell 4: ValueError: no such luck"),
         "silent": (0, "the notebook records nothing"),
@@ -374,6 +376,17 @@ def test_a_failure_is_kept_the_rest_goes_on_and_a_rerun_tries_again(folder, clus
     assert sorted(run[1] for run in trace(folder)) == sorted(modes + ["raise", "silent", "exit"])
     assert {row["mode"] for row in rows_are_whole(folder)} == {"fast", "raise"}
     assert set(failures(folder)) == {"silent", "exit"}
+
+
+def test_a_row_that_was_added_in_another_way_counts_by_its_parameters(folder, capfd):
+    path = grid(folder, [{"x": [1, 2, 3]}])
+    first, second, _ = read_grid(path).runs
+    add_rows("out/tiny.csv", [first.parameters], ["x"])
+    add_rows("out/tiny.csv", [second.parameters | {"rate": 0.25}], ["x"])
+    assert main(["sweep", str(path), "--dry-run"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert said[0].endswith(": 3 runs, 1 of them in tiny.csv, 2 to make now")
+    assert [line.split()[1] for line in said[1:]] == ["x=2", "x=3"]
 
 
 def failures(folder):
@@ -537,6 +550,10 @@ def test_train_one_model_records_the_protocol(folder, cluster):
     assert rows["MLP"]["refit_hr"] == rows["MLP"]["refit_hr_by_k"] == ""
     assert rows["MLP"]["predictive_factors"] == "" and rows["MLP"]["num_layers"] == "0"
     assert rows["NeuMF"]["predictive_factors"] == "4" and rows["NeuMF"]["num_layers"] == "3"
+    unused = {"GMF": ["hidden_layers", "activation"], "MLP": ["num_factors", "alpha"], "NeuMF": []}
+    for model, names in unused.items():
+        assert {rows[model][name] for name in names} <= {""}
+    assert rows["NeuMF"]["num_factors"] == "4" and rows["NeuMF"]["alpha"] == "0.5"
     sizes = {"GMF": 1500 * 8 + 9, "MLP": 1500 * 8 + 17, "NeuMF": 1500 * 20 + 1745 - 4 - 13 + 1}
     assert int(rows["GMF"]["num_weights"]) == sizes["GMF"]
     assert int(rows["MLP"]["num_weights"]) == sizes["MLP"]
