@@ -79,8 +79,9 @@ def test_a_key_is_the_same_from_values_and_from_the_file(tmp_path):
     assert row_key(row, run) == row_key(run, run) != row_key(run | {"rate": 1e-6}, run)
 
 
-def test_lists_are_shown_rounded(capsys, tmp_path, monkeypatch):
-    """A list stays out of the sentence, and every digit of it goes to the file."""
+def test_a_list_stays_out_of_the_sentence_and_all_its_digits_go_to_the_file(
+    capsys, tmp_path, monkeypatch
+):
     monkeypatch.setenv("NCF_RECORD", str(tmp_path / "rows"))
     record(test_hr=0.5, curve=[None, 1 / 3])
     assert capsys.readouterr().out == "HR@10 0.500\n"

@@ -24,7 +24,7 @@ from ncf_utils import sweep as sweeps
 from ncf_utils.cli import main
 from ncf_utils.grid import GridError, read_grid
 from ncf_utils.parameters import ParameterError, check_parameters
-from ncf_utils.results import add_rows, read_rows, row_key
+from ncf_utils.results import add_rows, read_rows, recorded, row_key
 
 ROOT = Path(__file__).resolve().parent.parent
 GRIDS = sorted((ROOT / "sweeps").glob("*.yaml"))
@@ -70,7 +70,8 @@ if mode == "kill" or (mode == "kill once" and not Path("killed").exists()):
     Path("killed").touch()
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(99)"""
-RECORD = 'if mode != "silent":\n    record(p | {"embedding_dim": 16}, test_hr=x / 100, seconds=0.1)'
+RECORD = """if mode != "silent":
+    record(p | {"embedding_dim": 16}, test_hr=x / 100, curve=[None, 1 / 3], seconds=1)"""
 
 
 # Five lines of YAML that would be 2**40 numbers if they were written out.
@@ -361,10 +362,12 @@ def test_a_failure_is_kept_the_rest_goes_on_and_a_rerun_tries_again(folder, clus
     assert "mode=raise: FAILED cell 4: ValueError: no such luck" in said
     assert "[4/4]" in said and "; 0 s left" in said
     (row,) = rows_are_whole(folder)
-    assert row["notebook"] == "tiny" and row["mode"] == "fast" and row["seconds"] == "0.1"
+    assert row["notebook"] == "tiny" and row["mode"] == "fast" and row["seconds"] == "1"
     assert row["hidden_layers"] == "[8]" and row["rate"] == "0.5"
     assert row["embedding_dim"] == "16", "what the notebook filled in stays"
     assert row["run"] == read_grid(path).runs[3].id
+    copy = nbformat.read(folder / "build" / "sweep" / "tiny" / f"{row['run']}.ipynb", as_version=4)
+    assert recorded(copy)[0]["curve"] == [None, 0.3333] and json.loads(row["curve"])[1] == 1 / 3
     assert failures(folder) == {
         "raise": (4, "cell 4: ValueError: no such luck"),
         "silent": (0, "the notebook records nothing"),
