@@ -37,6 +37,7 @@ from torch.func import functional_call
 from ncf_utils.data import Dataset, HeldOut, Interactions, load_dataset
 from ncf_utils.metrics import evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
+from ncf_utils.torch_device import choose_device
 from ncf_utils.torch_ncf import LOSS_FUNCTIONS, MODELS, _make_optimizer, save
 from ncf_utils.training import LOSSES, OPTIMIZERS, Fit, check_choice, check_number, groups_per_step
 
@@ -93,9 +94,10 @@ def _meeting_place():
 
 
 def _device():
-    """A GPU, where each rank of this machine can have its own, else the CPU."""
+    """A GPU, where `fit` would take one and each rank of this machine can have its own."""
+    on_gpu = choose_device().type == "cuda"
     enough = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return torch.device("cuda" if enough else "cpu")
+    return torch.device("cuda" if on_gpu and enough else "cpu")
 
 
 class Network:
@@ -555,7 +557,7 @@ def fit_distributed(
     checkpoint=None,
     num_negatives=4,
     epochs=20,
-    batch_size=4096,
+    batch_size=16384,
     learning_rate=0.004,
     optimizer="adam",
     loss="log",

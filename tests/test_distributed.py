@@ -52,7 +52,7 @@ CASES = {  # model, its arguments, optimiser, learning rate, loss
 }
 # A run that is interrupted must come out as this one does. Dropout: its chances count as well.
 RUN = {"name": "NeuMF", "config": {"dropout": 0.3}, "items": "sharded", "epochs": 4}
-RUN |= {"batch_size": 256, "progress": False}
+RUN |= {"batch_size": 256, "learning_rate": 0.004, "progress": False}
 
 
 # --- what both sides of a comparison are fed -----------------------------------------------------
@@ -396,7 +396,8 @@ def test_one_rank_takes_the_steps_of_fit():
     data = small_dataset()
     model = torch_ncf.NeuMF(40, 150, 4, seed=3)
     start = {name: weight.clone() for name, weight in model.state_dict().items()}
-    torch_ncf.fit(model, data, epochs=1, batch_size=100, seed=5, progress=False)
+    more = {"epochs": 1, "batch_size": 100, "learning_rate": 0.001}
+    torch_ncf.fit(model, data, seed=5, progress=False, **more)
     with process_group():
         shard = Shard("NeuMF", whole_config({"num_factors": 4}), [0, 40], "sharded", Network())
         shard.model.load_state_dict(start)
@@ -433,7 +434,8 @@ def test_a_killed_rank_changes_nothing(exact):
     assert files == [*shards, "manifest.json", "model.safetensors"]
 
 
-SHORT = {"name": "NeuMF", "items": "sharded", "batch_size": 500, "progress": False}
+SHORT = {"name": "NeuMF", "items": "sharded", "progress": False}
+SHORT |= {"batch_size": 500, "learning_rate": 0.004}
 
 
 def fit_one(folder=None, dataset=None, **more):
@@ -577,6 +579,7 @@ def test_the_command_trains_as_well_as_one_process(tmp_path, ml_latest_small):
     So the difference of the two counts is normal, with the variance of their sum (McNemar, 1947).
     """
     options = ["--items", "sharded", "--epochs", "2", "--seed", "1"]
+    options += ["--batch-size", "4096", "--learning-rate", "0.004"]
     command = ["-m", "ncf_utils.distributed", "--dataset", "ml-latest-small", *options]
     code, out, err = launch(*command, "--checkpoint", tmp_path)
     assert code == 0, err
