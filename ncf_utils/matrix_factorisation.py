@@ -17,6 +17,8 @@ from ncf_utils.data import Interactions
 from ncf_utils.sampler import NegativeSampler
 from ncf_utils.training import check_choice, check_number
 
+NEGATIVES = ("any", "missing")
+
 
 def mf(
     train: Interactions,
@@ -26,6 +28,7 @@ def mf(
     l2=0.005,
     epochs=256,
     init_std=0.1,
+    negatives="any",
     loss="log",
     seed=0,
     on_epoch=None,
@@ -33,9 +36,8 @@ def mf(
     """Matrix factorisation with biases, trained by SGD on sampled negatives, a step at a time.
 
     The logit of a pair is b + b_u + b_i + p_u · q_i. The defaults are the settings that Rendle et
-    al. (2020) report for MovieLens-1M. Each epoch draws fresh negatives with `NegativeSampler`,
-    uniformly from the items that the user has not touched in training (Rendle et al.: from all
-    items), and takes the positives in a new order, each followed by its negatives.
+    al. (2020) report for MovieLens-1M. Each epoch draws fresh negatives, and takes the positives in
+    a new order, each followed by its negatives.
 
     Args:
         train: the training interactions.
@@ -45,6 +47,9 @@ def mf(
         l2: penalty on factors and biases, at least 0.
         epochs: passes over the positives.
         init_std: standard deviation of the factors at the start, above 0; the biases start at 0.
+        negatives: drawn uniformly from ``"any"`` item, as Rendle et al. do, so that now and then
+            one is an item that the user has touched, or from those ``"missing"`` in the user's
+            training items, as `NegativeSampler` does.
         loss: ``"log"``, each instance by itself, or ``"bpr"``, each negative against its positive:
             Bayesian personalised ranking, in which b and b_u cancel and stay 0.
         seed: seed of the start, the negatives and the order. The same seed gives the same factors.
@@ -69,18 +74,20 @@ def mf(
         array([0, 2])
     """
     check_train(train)
-    for name, value in {"num_factors": num_factors, "epochs": epochs}.items():
-        check_number(name, value, 1, integer=True)
+    check_number("num_factors", num_factors, 1, integer=True)
+    check_number("num_negatives", num_negatives, 1, integer=True)
     check_number("learning_rate", learning_rate, 0, strict=True)
     check_number("l2", l2, 0)
+    check_number("epochs", epochs, 1, integer=True)
     check_number("init_std", init_std, 0, strict=True)
+    check_choice("negatives", negatives, NEGATIVES)
     check_choice("loss", loss, _EPOCHS)
     check_number("seed", seed, 0, integer=True)
-    sampler = NegativeSampler(train, num_negatives, seed=seed)
     model = _start(train, num_factors, init_std, seed)
+    groups = _groups(train, num_negatives, negatives, seed)
     train_epoch = _compiled(_EPOCHS[loss])
     for epoch in range(1, epochs + 1):
-        train_epoch(*model, *sampler.epoch_groups(), np.float32(learning_rate), np.float32(l2))
+        train_epoch(*model, *next(groups), np.float32(learning_rate), np.float32(l2))
         if not all(np.isfinite(weights).all() for weights in model):
             raise FloatingPointError(
                 f"the factors are no longer numbers in epoch {epoch}: try a smaller learning_rate"
@@ -148,18 +155,32 @@ _EPOCHS = {"log": sgd_epoch, "bpr": bpr_epoch}
 @cache
 def _compiled(epoch):
     # The dot product may be summed in any order, so that the processor takes several factors at
-    # once: twice as fast, the same on every run on one machine, and NaN stays NaN.
+    # once. On one machine the order is the same in every run, and NaN stays NaN.
     return _extra("numba").njit(fastmath={"reassoc", "contract"})(epoch)
 
 
 def _start(train, num_factors, init_std, seed):
-    # A stream of its own: the sampler's is seeded with `seed` alone.
+    # A stream of its own: that of the negatives is seeded with `seed` alone.
     rng = np.random.default_rng([seed, 1])
     sizes = train.num_users, train.num_items
-    factors = [init_std * rng.standard_normal((n, num_factors), np.float32) for n in sizes]
-    return [np.asarray(f, np.float32) for f in factors] + [
-        np.zeros(n, np.float32) for n in (*sizes, 1)
-    ]
+    std = np.float32(init_std)
+    factors = [std * rng.standard_normal((n, num_factors), np.float32) for n in sizes]
+    return factors + [np.zeros(n, np.float32) for n in (*sizes, 1)]
+
+
+def _groups(train, num_negatives, negatives, seed):
+    """Each epoch's positives in a new order, (n, 1) users and (n, 1 + num_negatives) items."""
+    if negatives == "missing":
+        sampler = NegativeSampler(train, num_negatives, seed=seed)
+        while True:
+            yield sampler.epoch_groups()
+    rng = np.random.default_rng(seed)
+    item = np.empty((len(train), 1 + num_negatives), np.int32)
+    while True:
+        order = rng.permutation(len(train))
+        item[:, 0] = train.item[order]
+        item[:, 1:] = rng.integers(train.num_items, size=(len(train), num_negatives))
+        yield train.user[order, None], item
 
 
 def _logits(P, Q, user_bias, item_bias, bias):

@@ -11,6 +11,7 @@ from ncf_utils.baselines import popularity_score
 from ncf_utils.data import Interactions, load_dataset
 from ncf_utils.matrix_factorisation import als, bpr, bpr_epoch, mf, sgd_epoch
 from ncf_utils.metrics import evaluate
+from ncf_utils.sampler import NegativeSampler
 
 FAST = {
     mf: {"num_factors": 8, "num_negatives": 2, "learning_rate": 0.05, "epochs": 4},
@@ -135,27 +136,60 @@ def test_extreme_logits_do_not_overflow():
 # --- training by SGD -----------------------------------------------------------------------------
 
 
-def test_mf_is_its_loop_over_the_samplers_groups(train):
+@pytest.mark.parametrize("loss, epoch", [("log", sgd_epoch), ("bpr", bpr_epoch)])
+def test_mf_is_its_loop_over_the_samplers_groups(train, loss, epoch):
     """Three epochs of `mf` are three calls of the plain loop on what the sampler gives."""
-    from ncf_utils.sampler import NegativeSampler
-
     options = {"num_factors": 3, "num_negatives": 2, "learning_rate": 0.1, "l2": 0.01, "seed": 5}
-    found = all_scores(mf(train, epochs=3, **options), train)
-    P, Q, *biases = weights = matrix_factorisation._start(train, 3, 0.1, 5)
-    assert P.shape == (3, 3) and Q.shape == (6, 3) and not any(b.any() for b in biases)
+    score = mf(train, epochs=3, loss=loss, negatives="missing", **options)
+    P, Q, user_bias, item_bias, bias = weights = matrix_factorisation._start(train, 3, 0.1, 5)
     sampler = NegativeSampler(train, 2, seed=5)
     for _ in range(3):
-        sgd_epoch(*weights, *sampler.epoch_groups(), np.float32(0.1), np.float32(0.01))
-    P, Q, user_bias, item_bias, bias = weights
-    assert np.allclose(found, P @ Q.T + user_bias[:, None] + item_bias + bias, atol=1e-5)
+        epoch(*weights, *sampler.epoch_groups(), np.float32(0.1), np.float32(0.01))
+    expected = P @ Q.T + user_bias[:, None] + item_bias + bias
+    assert np.allclose(all_scores(score, train), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("negatives", ["any", "missing"])
+def test_each_epoch_has_every_positive_and_fresh_negatives(synthetic, negatives):
+    train = synthetic.train
+    pairs = set(zip(train.user.tolist(), train.item.tolist(), strict=True))
+    seen, touched, counts = [], [], np.zeros(train.num_items, int)
+    groups = matrix_factorisation._groups(train, 4, negatives, seed=0)
+    for _ in range(20):
+        user, item = next(groups)
+        assert user.shape == (len(train), 1) and item.shape == (len(train), 5)
+        found = list(zip(user[:, 0].tolist(), item[:, 0].tolist(), strict=True))
+        assert set(found) == pairs and len(found) == len(pairs)
+        seen.append((found, item[:, 1:].copy()))
+        counts += np.bincount(item[:, 1:].ravel(), minlength=train.num_items)
+        touched += [
+            (u, i) in pairs for (u, _), row in zip(found, item, strict=True) for i in row[1:]
+        ]
+    assert seen[0][0] != seen[1][0] and not np.array_equal(seen[0][1], seen[1][1])
+    if negatives == "missing":
+        assert not any(touched)
+    else:  # every item as often, whoever has touched it: as a user has touched a share of them
+        share = (train.user_counts() ** 2).sum() / len(train) / train.num_items
+        assert np.mean(touched) == pytest.approx(share, rel=0.02)
+        mean = counts.mean()
+        assert abs(counts - mean).max() < 5 * mean**0.5
 
 
 def test_the_start_has_the_asked_spread(ml_latest_small):
-    P, Q, *_ = matrix_factorisation._start(ml_latest_small.train, 16, 0.3, 0)
+    P, Q, *biases = matrix_factorisation._start(ml_latest_small.train, 16, 0.3, 0)
+    assert [table.shape for table in (P, Q, *biases)] == [
+        (671, 16),
+        (9066, 16),
+        (671,),
+        (9066,),
+        (1,),
+    ]
     for table in (P, Q):
         assert table.dtype == np.float32
         assert table.std() == pytest.approx(0.3, rel=0.02) and abs(table.mean()) < 0.01
-    assert not np.array_equal(P[:5], Q[:5])
+    assert not np.array_equal(P[:5], Q[:5]) and not any(bias.any() for bias in biases)
+    other = matrix_factorisation._start(ml_latest_small.train, 16, 0.3, seed=1)
+    assert not np.array_equal(P, other[0])
 
 
 def test_on_epoch_sees_each_epoch_as_it_was(synthetic):
@@ -213,10 +247,15 @@ def test_weight_says_how_much_an_observed_pair_counts(synthetic):
     assert heavy(*pairs).mean() > light(*pairs).mean() + 0.1
 
 
-def test_als_warns_of_nothing(train, recwarn):
-    """The library warns where BLAS has threads of its own; here it has one while ALS fits."""
-    als(train, num_factors=2)
-    assert not [str(w.message) for w in recwarn if "threads" in str(w.message)]
+def test_als_has_one_thread_of_blas(train, monkeypatch, recwarn):
+    """The library warns, once a process, where BLAS has threads of its own while it fits."""
+    from implicit import utils
+    from threadpoolctl import threadpool_limits
+
+    monkeypatch.setattr(utils, "_checked_blas_config", False)
+    with threadpool_limits(2, "blas"):
+        als(train, num_factors=2)
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_bpr_reports_a_divergence(synthetic):
@@ -232,7 +271,7 @@ def test_bpr_reports_a_divergence(synthetic):
     [
         (mf, {"num_factors": 8, "learning_rate": 0.05, "num_negatives": 4, "epochs": 30}),
         (als, {"num_factors": 8, "l2": 5.0, "weight": 2.0}),
-        (mf, {"num_factors": 8, "learning_rate": 0.05, "loss": "bpr", "epochs": 30}),
+        (mf, {"num_factors": 8, "learning_rate": 0.02, "loss": "bpr", "epochs": 20}),
         (bpr, {"num_factors": 8, "learning_rate": 0.02, "iterations": 60}),
     ],
 )
@@ -303,6 +342,7 @@ def test_bad_arguments_are_named(train, method, name, value, message):
         (mf, "learning_rate", 0, "must be above 0, not 0"),
         (mf, "epochs", True, "must be an integer, not True"),
         (mf, "init_std", 0, "must be above 0, not 0"),
+        (mf, "negatives", "all", "must be one of any, missing, not 'all'"),
         (mf, "loss", "squared", "must be one of log, bpr, not 'squared'"),
         (als, "weight", 0, "must be above 0, not 0"),
         (als, "iterations", 0, "must be at least 1, not 0"),
