@@ -22,6 +22,9 @@ def main(arguments=None):
     except (ParameterError, ValueError, OSError) as error:
         print(f"ncf: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"ncf: {error}; `pip install -e '.[all]'` brings everything", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("ncf: interrupted", file=sys.stderr)
         return 130
@@ -112,7 +115,13 @@ def _seconds(text):
 def _bytes(text):
     from dask.utils import parse_bytes
 
-    return parse_bytes(text)
+    try:
+        number = parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from None
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 def _value(text):
