@@ -7,6 +7,8 @@ PIP_OPTIONS ?=
 JOBS ?= 2
 # For `make course` and `make refresh`: names or globs of notebooks; all where empty.
 NOTEBOOK ?=
+# For `make bench`: cases to measure, such as "sampler growth"; all where empty.
+BENCH ?=
 # Stored outputs come out again to the last digit on Linux, x86-64; elsewhere the sums differ, and
 # the notebooks are run without comparing them: their asserts must hold.
 NBVAL ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),--nbval,--nbval-lax)
@@ -45,8 +47,8 @@ lab: $(READY) ## open the course in JupyterLab, on this machine only
 		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 		$(if $(NO_BROWSER),--no-browser) $(LAB_OPTIONS)
 
-bench: $(READY) ## measure sampler, metrics and parsing against plain Python
-	$(BIN)/python -m benchmarks.run
+bench: $(READY) ## measure speed and memory, and write benchmarks/README.md
+	$(BIN)/python -m benchmarks $(BENCH)
 
 refresh: $(READY) ## execute the notebooks where they stand and store their outputs
 	$(BIN)/ncf refresh $(NOTEBOOK)
