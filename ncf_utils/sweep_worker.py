@@ -89,11 +89,11 @@ class _Watch:
         self.stopped = ""
         self._timeout, self._memory, self._output = timeout, memory, 0
         self._start, self._wanted = time.monotonic(), _still_wanted()
-        self._pid, self._ended = None, threading.Event()
+        self._pid, self._kernel, self._ended = None, None, threading.Event()
 
     @contextlib.contextmanager
     def over(self, pid):
-        """Watch, in a thread, the kernel whose process id `pid()` returns once there is one."""
+        """Watch, in a thread, the kernel whose process id `pid()` returns; None before."""
         self._pid = pid
         thread = threading.Thread(target=self._loop, daemon=True)
         thread.start()
@@ -137,9 +137,12 @@ class _Watch:
         import psutil
 
         try:
-            kernel = psutil.Process(self._pid())
-            return [*kernel.children(recursive=True), kernel]
-        except (psutil.Error, AttributeError, TypeError):  # not yet, or no longer
+            # The process as it was first seen: its number may be another's once it has ended. None
+            # is no number yet, and would be this process to psutil.
+            if self._kernel is None and (pid := self._pid()) is not None:
+                self._kernel = psutil.Process(pid)
+            return [*self._kernel.children(recursive=True), self._kernel] if self._kernel else []
+        except psutil.Error:
             return []
 
 
@@ -202,7 +205,11 @@ def _register_engine():
             )
             client.watch = watch
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            with watch.over(lambda: client.km.provisioner.pid):
+
+            def pid():
+                return getattr(getattr(client.km, "provisioner", None), "pid", None)
+
+            with watch.over(pid):
                 return client.execute(env=_environment(record), **quiet)
 
     papermill_engines.register(ENGINE, Engine)

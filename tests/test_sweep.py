@@ -423,6 +423,16 @@ def test_a_run_whose_worker_dies_is_tried_again_but_not_for_ever(folder, cluster
     wait_for(lambda: not any(alive(int(run[0])) for run in trace(folder)), 10)
 
 
+def test_a_run_that_is_stopped_before_it_has_a_kernel_does_not_stop_its_worker():
+    source = (
+        "import time; from ncf_utils.sweep_worker import _Watch; watch = _Watch(0, 1)\n"
+        "with watch.over(lambda: None): time.sleep(1.2)\n"
+        "print(watch.stopped)"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "not done after 0 s\n")
+
+
 def start_sweep(folder, path, *options):
     """`ncf sweep` in a process and a session of its own."""
     return subprocess.Popen(
