@@ -119,7 +119,7 @@ def test_adagrad_sees_the_sum_of_a_rows_gradients():
 @pytest.mark.parametrize(
     "name, kind",
     [("adam", DenseAdam), ("rmsprop", DenseRMSprop), ("adagrad", DenseAdagrad)]
-    + [("sgd", keras.optimizers.SGD)],  # linear in the gradient: it adds up by itself
+    + [("sgd", keras_ncf.PlainSGD)],  # linear in the gradient: it adds up by itself
 )
 def test_optimisers_of_fit(name, kind):
     optimizer = keras_ncf._make_optimizer(name, 0.25)
