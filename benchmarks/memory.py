@@ -72,7 +72,7 @@ def measure(setting):
     ):
         environment = os.environ | data_of_its_own(setting.dataset, Path(folder))
         for _ in range(1 if setting.quick else 3):
-            for parsed in Path(folder).rglob("*.parsed.npz"):
+            for parsed in Path(folder).rglob("*.npz"):
                 parsed.unlink()
             start = partial(fresh_process, setting.dataset, environment)
             for framework, run in zip(FRAMEWORKS, pool.map(start, FRAMEWORKS), strict=True):
@@ -85,8 +85,9 @@ def data_of_its_own(name, folder):
     given = Path(os.environ.get("NCF_DATA_DIR", "")) / name
     if not given.is_dir():
         return {}
-    shutil.copytree(given, folder / name, ignore=shutil.ignore_patterns("*.parsed.npz"))
-    return {"NCF_DATA_DIR": str(folder)}
+    copied = shutil.copytree(given, folder / name, ignore=shutil.ignore_patterns("*.npz"))
+    copied.chmod(0o755)  # so that what is parsed is kept in it, as it would be in a download
+    return {"NCF_DATA_DIR": str(folder), "NCF_CACHE_DIR": str(folder / "cache")}
 
 
 def fresh_process(name, environment, framework):
