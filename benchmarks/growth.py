@@ -88,8 +88,8 @@ class Worker:
 
     def training(self):
         """Seconds of the steps alone: what sampling took, measured again, is taken off."""
-        options = {"batch_size": self.batch_size, "evaluate_test": False, "progress": False}
-        fit = self.fit(self.model, self.part, epochs=1, **options)
+        options = {"evaluate_test": False, "progress": False, "device": "cpu"}
+        fit = self.fit(self.model, self.part, epochs=1, batch_size=self.batch_size, **options)
         return fit.seconds - self._seconds("training", self.part_sampler.epoch_groups)
 
     def evaluation(self):

@@ -403,51 +403,62 @@ once a user and once an item: {flops} Gflop; *full rate* is that of products of 
 
 
 def quality(result):
-    runs = {
-        name: [row for row in result["rows"] if row["framework"] == name] for name in FRAMEWORKS
-    }
-    if not result["rows"]:
+    groups = {}
+    for row in result["rows"]:
+        way = "-".join(map(str, row["hidden_layers"])), row["batch_size"], row["learning_rate"]
+        groups.setdefault((row["framework"], *way, row["average"]), []).append(row)
+    if not groups:
         return "", []
 
-    def mean(name, column):
-        return statistics.mean(row[column] for row in runs[name])
+    def mean(runs, column):
+        return statistics.mean(run[column] for run in runs)
 
-    rows, targets = [], []
-    for name, framework in FRAMEWORKS.items():
-        if not runs[name]:
-            continue
-        each = sorted(row["test_hr"] for row in runs[name])
-        hr, took = mean(name, "test_hr"), mean(name, "seconds")
+    rows = []
+    for (framework, tower, batch_size, rate, average), runs in groups.items():
+        hr = sorted(run["test_hr"] for run in runs)
         rows.append(
             (
-                framework,
-                len({row["seed"] for row in runs[name]}),
-                f"{mean(name, 'picked_epoch'):.1f}",
-                seconds(took),
-                f"{hr:.4f}",
-                f"{each[0]:.4f} to {each[-1]:.4f}",
-                f"{mean(name, 'test_ndcg'):.4f}",
+                FRAMEWORKS[framework],
+                tower,
+                f"{batch_size:,}",
+                f"{rate:g}",
+                "" if average is None else f"{average:g}",
+                len(runs),
+                f"{mean(runs, 'picked_epoch'):.1f}",
+                seconds(mean(runs, "seconds")),
+                f"{mean(runs, 'test_hr'):.4f}",
+                f"{hr[0]:.4f} to {hr[-1]:.4f}",
+                f"{mean(runs, 'test_ndcg'):.4f}",
             )
         )
-        targets.append(
-            Target(
-                f"NeuMF-8 in {framework}: test HR@10 at least 0.680 within 30 s, mean of 5 seeds",
-                f"{hr:.4f} after {seconds(took)}, seeds: {rows[-1][1]}",
-                hr >= 0.680 and took <= 30 and rows[-1][1] >= 5,
+    targets = []
+    for name, framework in FRAMEWORKS.items():
+        ways = [runs for way, runs in groups.items() if way[0] == name]
+        # Never the way with the best test items: the one with most seeds, then the quickest.
+        runs = min(ways, key=lambda runs: (-len(runs), mean(runs, "seconds")), default=[])
+        if runs:
+            hr, took = mean(runs, "test_hr"), mean(runs, "seconds")
+            targets.append(
+                Target(
+                    f"NeuMF-8 in {framework}: test HR@10 at least 0.680 within 30 s, 5 seeds",
+                    f"{hr:.4f} after {seconds(took)}, seeds: {len(runs)}",
+                    hr >= 0.680 and took <= 30 and len(runs) >= 5,
+                )
             )
-        )
-    head = ["", "seeds", "picked epoch", "seconds", "HR@10", "from, to", "NDCG@10"]
+    head = ["", "tower", "batch", "learning rate", "average", "seeds", "picked epoch"]
+    head += ["seconds", "HR@10", "from, to", "NDCG@10"]
     text = f"""
 ## Time to quality
 
-NeuMF from scratch on MovieLens-1M with the defaults of `fit`, batch {result["batch_size"]:,} and
-learning rate {result["learning_rate"]:g}; means over seeds:
+NeuMF with {NUM_FACTORS} factors from scratch on MovieLens-1M; means over seeds:
 
-{table(head, rows)}
+{table(head, rows, left=2)}
 
 The *validation* items pick the epoch; *seconds* are those of training until its end, evaluation not
-counted, and HR@10 and NDCG@10 are its on the test items. These runs come from `ncf sweep` and are
-kept in [data/results](../data/results). They did not take turns with anything.
+counted, and HR@10 and NDCG@10 are its on the test items. *Average* is the decay of the moving
+average of the weights, where one was kept. A target is judged by the way that most seeds went, and
+of several such by the quickest. These runs come from `ncf sweep` and are kept in
+[data/results](../data/results). They did not take turns with anything.
 """
     return text, targets
 

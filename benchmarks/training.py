@@ -117,9 +117,8 @@ def fit_side(name, framework, dataset, embedding_dim, batch_size, amount, epochs
     model = neumf(framework, dataset, embedding_dim)
 
     def run():
-        fit = framework.fit(
-            model, part, epochs=epochs, batch_size=batch_size, evaluate_test=False, progress=False
-        )
+        options = {"evaluate_test": False, "progress": False, "device": "cpu"}
+        fit = framework.fit(model, part, epochs=epochs, batch_size=batch_size, **options)
         first, last = fit.history.seconds.iloc[[1, -1]]  # row 0 is the untrained model
         if compiling is not None:
             compiling.append(rounded(first - last))
