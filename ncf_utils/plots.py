@@ -6,6 +6,7 @@ The colours are those of Okabe and Ito (2008), which colour-blind readers can te
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
 from cycler import cycler
 from matplotlib.patches import FancyBboxPatch
 
@@ -77,6 +78,24 @@ def training_curves(fit, references=None, model="GMF"):
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     return figure
+
+
+def seed_band(ax, x, mean, std, **options):
+    """Draw means over seeds as a line, and one standard deviation to either side as a band.
+
+    Args:
+        ax: the axes.
+        x, mean, std: arrays of shape (P,), the points in order; a `std` of NaN (one seed) draws
+            no band.
+        **options: of the line, such as ``color`` and ``label``.
+
+    Returns:
+        The line.
+    """
+    std = np.nan_to_num(np.asarray(std, dtype=float))
+    line, *_ = ax.errorbar(x, mean, std, **{"fmt": "o-", "ms": 4, "lw": 1.5} | options)
+    ax.fill_between(x, mean - std, mean + std, color=line.get_color(), alpha=0.2, lw=0)
+    return line
 
 
 def boxes(ax, nodes, edges):

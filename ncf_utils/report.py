@@ -202,12 +202,8 @@ def draw(rows, x, *lines):
         color = plots.COLORS.get(named.get("model")) if lines == ["model"] else None
         at = group[x] if numeric else group[x].map(_plain).map(ticks.index)
         for ax, metric in zip(axes, metrics, strict=True):
-            std = group[f"{metric}_std"].fillna(0)
-            line, *_ = ax.errorbar(
-                at, group[metric], std, fmt="o-", ms=4, lw=1.5, color=color, label=label
-            )
-            low, high = group[metric] - std, group[metric] + std
-            ax.fill_between(at, low, high, color=line.get_color(), alpha=0.2, lw=0)
+            spread = group[f"{metric}_std"]
+            plots.seed_band(ax, at, group[metric], spread, color=color, label=label)
     for ax, metric in zip(axes, metrics, strict=True):
         ax.set(xlabel=x.replace("_", " "), ylabel=METRICS[metric])
         if not numeric:

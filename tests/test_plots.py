@@ -189,3 +189,12 @@ def test_architecture_of_an_mlp_without_hidden_layers():
 def test_unknown_architecture(model):
     with pytest.raises(ValueError, match="model must be GMF, MLP or NeuMF"):
         plots.architecture(model)
+
+
+def test_seed_band_draws_means_and_one_standard_deviation_to_either_side():
+    _, ax = plt.subplots()
+    line = plots.seed_band(ax, [1, 2, 4], np.array([0.5, 0.6, 0.7]), [0.1, np.nan, 0.05], color="k")
+    assert line.get_ydata().tolist() == [0.5, 0.6, 0.7] and line.get_color() == "k"
+    [corners] = [path.vertices.round(6).tolist() for path in ax.collections[-1].get_paths()]
+    for corner in ([1, 0.4], [1, 0.6], [2, 0.6], [4, 0.65], [4, 0.75]):
+        assert corner in corners, corner
