@@ -1,6 +1,7 @@
 """One style for every figure of the course, and one colour for each model.
 
-The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
+The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart, and three
+more that stay apart from them in every kind of colour blindness (Machado et al., 2009).
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ COLORS = {
     "GMF": "#0072B2",
     "MLP": "#D55E00",
     "NeuMF": "#009E73",
+    "EASE": "#000000",
+    "ALS": "#4B0092",
+    "BPR": "#8B4513",
+    "item-KNN": "#DDCC77",
     "user": "#CC79A7",
     "item": "#E69F00",
 }

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import FancyBboxPatch
 
 from ncf_utils import plots
@@ -103,13 +103,58 @@ def test_curves_without_one_of_the_splits(fit, missing, kept):
 # --- style ---------------------------------------------------------------------------------------
 
 
-def test_colours_can_be_told_apart():
+# What is left of linear red, green and blue in each kind of colour blindness: Machado, Oliveira and
+# Fernandes, A physiologically-based model for simulation of color vision deficiency, TVCG 2009.
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def cielab(colour, vision):
+    """Lightness and the two axes of colour, in which equal distances look about equal."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(vision) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = np.array(to_xyz) @ seen / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_colours_are_measured_as_they_are_seen():
+    assert np.allclose(cielab("white", VISION["normal"]), [100, 0, 0], atol=0.1)
+    assert np.allclose(cielab("red", VISION["normal"]), [53.2, 80.1, 67.2], atol=0.2)
+    for vision, far in (("normal", True), ("protanopia", False)):
+        red, dark = (cielab(colour, VISION[vision]) for colour in ("#a40000", "#402500"))
+        assert (np.linalg.norm(red - dark) > 50) == far, vision
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_colours_can_be_told_apart(vision):
     colours = {name: colour.lower() for name, colour in plots.COLORS.items()}
     assert len(set(colours.values())) == len(colours)
+    assert {"Random", "Popularity", "GMF", "MLP", "NeuMF", "user", "item"} <= set(colours)
+    place = {name: cielab(colour, VISION[vision]) for name, colour in colours.items()}
     for name, colour in colours.items():
         grey = colour[1:3] == colour[3:5] == colour[5:]
-        assert grey or colour in OKABE_ITO, name
-    assert {"Random", "Popularity", "GMF", "MLP", "NeuMF", "user", "item"} <= set(colours)
+        if not grey and colour not in OKABE_ITO:  # a colour of our own: measured
+            for other in set(colours) - {name}:
+                assert np.linalg.norm(place[name] - place[other]) > 20, (name, other)
 
 
 def test_style_draws_models_in_their_colours():
