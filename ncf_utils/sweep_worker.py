@@ -217,6 +217,8 @@ def _register_engine():
 
 def _environment(record):
     environment = ENVIRONMENT | os.environ | ONE_THREAD | {"NCF_RECORD": str(record)}
+    # Dask has its workers give memory back at once; training would ask for it in each step anew.
+    environment.pop("MALLOC_TRIM_THRESHOLD_", None)
     if folder := environment.get("NCF_DATA_DIR"):
         environment["NCF_DATA_DIR"] = os.path.abspath(folder)  # the kernel works elsewhere
     return environment

@@ -21,6 +21,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from ncf_utils import sweep as sweeps
+from ncf_utils import sweep_worker
 from ncf_utils.cli import main
 from ncf_utils.grid import GridError, read_grid
 from ncf_utils.parameters import ParameterError, check_parameters
@@ -578,3 +579,9 @@ def test_train_one_model_records_the_protocol(folder, cluster):
     assert int(rows["NeuMF"]["num_weights"]) == 1500 * (4 + 16) + tower + 4 + 8 + 1
     assert rows["MLP"]["keras"] and rows["NeuMF"]["torch"] and not rows["NeuMF"]["keras"]
     assert all(float(row["seconds"]) > 0 for row in rows.values())
+
+
+def test_a_kernel_keeps_its_memory_although_dask_has_workers_give_theirs_back(monkeypatch):
+    """The variable halves the speed of training, and Dask sets it in every worker."""
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    assert "MALLOC_TRIM_THRESHOLD_" not in sweep_worker._environment("rows")
