@@ -372,7 +372,7 @@ def _local_cluster(workers):
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # None would take the default port, and say so
                 silence_logs=logging.CRITICAL,
                 preload=sweep_worker.__name__,
             )
