@@ -534,10 +534,18 @@ def score_function(model):
         A function of two integer arrays that broadcast; it returns float32 of that shape.
     """
 
+    def logits(pair):
+        return model(pair, training=False)
+
+    if keras.backend.backend() == "tensorflow":  # as a graph: in half the time
+        import tensorflow as tf
+
+        logits = tf.function(logits, reduce_retracing=True)
+
     def score(user, item):
         shape = np.broadcast_shapes(np.shape(user), np.shape(item))
         pair = [ops.convert_to_tensor(np.atleast_2d(index)) for index in (user, item)]
-        return np.array(ops.convert_to_numpy(model(pair, training=False))).reshape(shape)
+        return np.array(ops.convert_to_numpy(logits(pair))).reshape(shape)
 
     return score
 
