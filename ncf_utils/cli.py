@@ -70,6 +70,7 @@ def _parser():
     sweep.add_argument("--limit", type=_positive, metavar="N", help="make N runs at most")
     sweep.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="that a run may take")
     sweep.add_argument("--memory", type=_bytes, metavar="LIMIT", help="of a run, such as 4GB")
+    sweep.add_argument("--run", nargs="+", metavar="ID", help="only these runs of the grid")
     sweep.add_argument("--dry-run", action="store_true", help="check the grid, list what is to run")
 
     told = commands.add_parser("report", help="print and draw what the results hold")
@@ -176,6 +177,8 @@ def _sweep(options):
     grid = read_grid(options.grid)
     if options.results:
         grid = replace(grid, results=Path(options.results).resolve())
+    if options.run:
+        grid = grid.only(options.run)
     if options.scheduler and options.workers:
         raise ValueError("--workers starts workers, --scheduler brings its own: give one of them")
     sweep = run_sweep(

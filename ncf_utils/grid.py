@@ -29,7 +29,7 @@ import itertools
 import json
 import math
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import parameters as kinds
@@ -85,6 +85,19 @@ class Grid:
     runs: tuple[Run, ...]
     repeated: int
 
+    def only(self, ids) -> Grid:
+        """The grid with these runs alone.
+
+        Raises:
+            GridError: the grid has no run of such an id.
+        """
+        known = [run.id for run in self.runs]
+        unknown = [name for name in ids if name not in known]
+        if unknown:
+            told = ", ".join(f"{name}{nearest(name, known)}" for name in unknown)
+            raise GridError(f"{self.path}: no run {told}")
+        return replace(self, runs=tuple(run for run in self.runs if run.id in ids))
+
 
 def read_grid(path) -> Grid:
     """Read and check a grid's file; nothing in it or in its notebook is executed.
@@ -118,7 +131,7 @@ def read_grid(path) -> Grid:
         common = _checked(top.mapping("parameters"), own, faults)
     entries = [_entry(entry, own, faults) for entry in top.mappings("runs")]
     if faults:
-        raise GridError("\n".join(faults))
+        raise GridError("\n".join(dict.fromkeys(faults)))  # a list of values tells a fault of each
     runs, repeated = _combine(entries, own, common)
     return Grid(path, notebook, results, own.defaults, runs, repeated)
 

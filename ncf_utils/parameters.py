@@ -139,6 +139,7 @@ KINDS = {
     "pretrain_epochs": integer(1, 10_000),
     "probe_epochs": integer(1, 10_000),
     "refit": boolean,
+    "full_ranking": boolean,
     "seed": integer(0, 2**32 - 1),
     "num_seeds": integer(1, 1000),
     # evaluation

@@ -273,6 +273,23 @@ def test_the_grids_that_are_kept_are_right(path):
             assert "unknown parameter" in str(error) and found.notebook != TRAIN
 
 
+def test_runs_can_be_named(folder, capsys):
+    path = grid(folder, [{"x": [1, 2, 3]}])
+    first, _, last = read_grid(path).runs
+    assert main(["sweep", str(path), "--dry-run", "--run", last.id, first.id]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].endswith("2 to make now") and shown[1:] == [str(first), str(last)]
+    near = last.id[:-1] + ("0" if last.id[-1] != "0" else "1")
+    with pytest.raises(GridError, match=f"no run {near}.*{last.id}"):
+        read_grid(path).only([near])
+
+
+def test_a_misspelled_parameter_is_told_once_however_many_values_it_has(folder):
+    with pytest.raises(GridError) as error:
+        read_grid(grid(folder, [{"sed": [1, 2, 3]}]))
+    assert str(error.value).count("unknown parameter sed") == 1
+
+
 # --- sweeps on a scheduler that runs already -----------------------------------------------------
 
 
