@@ -35,8 +35,11 @@ SIZES = {
     "ml-25m": (162_541, 59_047, 25_000_095),
     "ncf-ml-1m": (6_040, 3_706, 994_169),
     "ncf-pinterest-20": (55_187, 9_916, 1_445_622),
+    "pinterest-37k": (37_501, 9_836, 962_653),
 }
 EMBEDDED = ("ml-latest-small",)
+# A core of Pinterest's interactions, not the paper's; it is nowhere to be downloaded.
+LOCAL = ("pinterest-37k",)
 DATASETS = (*EMBEDDED, *SIZES, "synthetic")
 
 # Independent streams of chance: changing one choice leaves the other draws as they were.
@@ -466,6 +469,11 @@ def _find(name, data_dir, download, mirrors):
     if name in SIZES:
         from ncf_utils import download as downloads
 
+        if name in LOCAL:
+            raise DataError(
+                f"{name} cannot be downloaded: data_dir (or NCF_DATA_DIR) must name a folder that "
+                f"holds {name}"
+            )
         folder = downloads.downloaded(name)
         if folder is None and not download:
             raise DataError(f"{name} is not on this machine, and download=False")

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import data_files
 import numpy as np
@@ -141,8 +142,30 @@ def test_ncf_ml_1m(ncf_ml_1m):
 def test_names():
     assert set(DATASETS) == {
         "ml-latest-small", "ml-100k", "ml-1m", "ml-20m", "ml-25m",
-        "ncf-ml-1m", "ncf-pinterest-20", "synthetic",
+        "ncf-ml-1m", "ncf-pinterest-20", "pinterest-37k", "synthetic",
     }  # fmt: skip
+
+
+def test_what_cannot_be_downloaded_says_where_it_must_be(monkeypatch, tmp_path):
+    monkeypatch.delenv("NCF_DATA_DIR", raising=False)
+    for folder in (None, tmp_path):
+        with pytest.raises(
+            DataError, match="pinterest-37k cannot be downloaded: data_dir .*folder"
+        ):
+            load_dataset("pinterest-37k", data_dir=folder)
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("NCF_DATA_DIR", "")) / "pinterest-37k").is_dir(),
+    reason="NCF_DATA_DIR names no folder that holds pinterest-37k",
+)
+def test_pinterest_37k():
+    """Every user has ten interactions or more, of which one is held out for test and validation."""
+    data = load_dataset("pinterest-37k", download=False)
+    assert (data.num_users, data.num_items) == (37_501, 9_836)
+    assert len(data.train) + len(data.validation) + len(data.test) == 1_000_154
+    assert len(data.test) == len(data.validation) == 37_501
+    assert np.bincount(data.train.user, minlength=37_501).min() >= 8
 
 
 @pytest.mark.parametrize(
