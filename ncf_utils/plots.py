@@ -98,9 +98,47 @@ def seed_band(ax, x, mean, std, **options):
         The line.
     """
     std = np.nan_to_num(np.asarray(std, dtype=float))
-    line, *_ = ax.errorbar(x, mean, std, **{"fmt": "o-", "ms": 4, "lw": 1.5} | options)
+    [line] = ax.plot(x, mean, **{"marker": "o", "ms": 4, "lw": 1.5} | options)
+    ax.errorbar(x, mean, std, fmt="none", ecolor=line.get_color(), elinewidth=1.5)
     ax.fill_between(x, mean - std, mean + std, color=line.get_color(), alpha=0.2, lw=0)
     return line
+
+
+def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, colors=COLORS):
+    """Draw HR@10 and NDCG@10 by one setting: a line with its band of seeds for each group.
+
+    Args:
+        table: DataFrame, see `ncf_utils.report.summary`: columns `by`, `x`, ``seeds``, and for
+            each metric ``test_hr`` and ``test_hr_std``, or what `kind` names.
+        x: column to run along.
+        by: column of which each value is a line.
+        kind: ``"test"`` or ``"refit"``.
+        levels: name -> (HR@10, NDCG@10) of what does not depend on `x`; dotted.
+        dots: DataFrame of published values, hollow circles: columns `by`, `x`, ``hr_at_10`` and
+            ``ndcg_at_10``.
+        colors: value of `by`, or name of a level -> colour.
+
+    Returns:
+        The figure, with two axes.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.9))
+    for at, (ax, metric) in enumerate(zip(axes, ("hr", "ndcg"), strict=True)):
+        for name, line in table.groupby(by):
+            few, many = line.seeds.min(), line.seeds.max()
+            seeds = (
+                f"{few} to {many} seeds" if few < many else f"{many} seed{'s' if many > 1 else ''}"
+            )
+            mean, std = line[f"{kind}_{metric}"], line[f"{kind}_{metric}_std"]
+            seed_band(ax, line[x], mean, std, color=colors[name], label=f"{name}, {seeds}")
+        for name, group in dots.groupby(by) if dots is not None else ():
+            style = {"mfc": "none", "color": colors[name]}
+            ax.plot(group[x], group[f"{metric}_at_10"], "o", **style)
+        for name, values in (levels or {}).items():
+            ax.axhline(values[at], ls=":", color=COLORS[name], label=name)
+        ax.set(xlabel=x.replace("_", " "), ylabel=f"{metric.upper()}@10, 99 candidates")
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=4, fontsize="small")
+    return figure
 
 
 def boxes(ax, nodes, edges):

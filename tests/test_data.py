@@ -149,9 +149,7 @@ def test_names():
 def test_what_cannot_be_downloaded_says_where_it_must_be(monkeypatch, tmp_path):
     monkeypatch.delenv("NCF_DATA_DIR", raising=False)
     for folder in (None, tmp_path):
-        with pytest.raises(
-            DataError, match="pinterest-37k cannot be downloaded: data_dir .*folder"
-        ):
+        with pytest.raises(DataError, match="pinterest-37k cannot be .*data_dir"):
             load_dataset("pinterest-37k", data_dir=folder)
 
 

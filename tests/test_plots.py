@@ -243,3 +243,23 @@ def test_seed_band_draws_means_and_one_standard_deviation_to_either_side():
     [corners] = [path.vertices.round(6).tolist() for path in ax.collections[-1].get_paths()]
     for corner in ([1, 0.4], [1, 0.6], [2, 0.6], [4, 0.65], [4, 0.75]):
         assert corner in corners, corner
+
+
+def test_hr_and_ndcg_draws_lines_levels_and_published_dots():
+    rows = {"model": ["GMF", "GMF", "MLP"], "n": [1, 4, 4], "seeds": [3, 1, 2]}
+    metrics = {
+        f"test_{m}{end}": [0.5, 0.6, v]
+        for m, v in (("hr", 0.7), ("ndcg", 0.4))
+        for end in ("", "_std")
+    }
+    dots = pd.DataFrame({"model": ["MLP"], "n": [4], "hr_at_10": [0.71], "ndcg_at_10": [0.41]})
+    figure = plots.hr_and_ndcg(
+        pd.DataFrame(rows | metrics), "n", levels={"Random": (0.1, 0.05)}, dots=dots
+    )
+    first, second = figure.axes
+    labels = first.get_legend_handles_labels()[1]
+    assert labels == ["GMF, 1 to 3 seeds", "MLP, 2 seeds", "Random"]
+    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in second.lines]
+    assert ([1, 4], [0.5, 0.6]) in drawn and ([4], [0.4]) in drawn and ([4], [0.41]) in drawn
+    assert second.lines[-1].get_ydata() == [0.05, 0.05]
+    assert (first.get_xlabel(), first.get_ylabel()) == ("n", "HR@10, 99 candidates")

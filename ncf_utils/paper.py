@@ -1,0 +1,154 @@
+"""The NCF paper's experiments: the towers, the stored runs of them, and the published numbers.
+
+Notebooks 10 to 12 draw what stands in ``data/results`` beside ``data/reference/published.csv``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from .parameters import ParameterError, nearest
+
+#: What an experiment holds fixed, unless it varies it; see `vary`.
+FIXED = {
+    "framework": "torch",
+    "loss": "log",
+    "activation": "relu",
+    "tower": "paper",
+    "pretrain": False,
+    "predictive_factors": 8,
+    "num_layers": 3,
+    "num_negatives": 4,
+}
+
+_OF_TOWERS = ("activation", "tower", "num_layers")
+
+
+def tower(predictive_factors, num_layers):
+    """The paper's hidden layers: the last has the predictive factors, each other twice the next.
+
+    Args:
+        predictive_factors: width of the last hidden layer.
+        num_layers: how many hidden layers.
+
+    Returns:
+        list of widths, first to last.
+
+    >>> tower(8, 3), tower(16, 1), tower(8, 0)
+    ([32, 16, 8], [16], [])
+    """
+    return [predictive_factors * 2**level for level in reversed(range(num_layers))]
+
+
+def stored_runs(name):
+    """The runs of a results file, one a row.
+
+    Args:
+        name: of a file in ``data/results``, without ``.csv``.
+
+    Returns:
+        DataFrame: the file's columns, of which those with lists (``…_by_k``, ``…_by_epoch``,
+        ``hidden_layers``) hold lists, or NaN where there is none. `tower` is added: ``"paper"``
+        where embeddings are half as wide as the first hidden layer, ``"code"`` where they are as
+        wide as it, as in the code that the paper's authors published, ``"other"`` else. A GMF
+        has no tower, so it goes with any.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message names it.
+    """
+    import pandas as pd
+
+    runs = pd.read_csv(_file("results", f"{name}.csv"))
+    for column in runs.filter(regex="_by_k$|_by_epoch$|^hidden_layers$"):
+        runs[column] = runs[column].map(json.loads, na_action="ignore")
+    layers_and_dim = zip(runs.hidden_layers, runs.embedding_dim, strict=True)
+    runs["tower"] = [_kind(*pair) for pair in layers_and_dim]
+    return runs
+
+
+def _kind(hidden_layers, embedding_dim):
+    if not isinstance(hidden_layers, list):
+        return None
+    if embedding_dim != embedding_dim:  # NaN: the paper's, by default
+        return "paper"
+    width = hidden_layers[0] if hidden_layers else 2 * embedding_dim
+    return {width / 2: "paper", width: "code"}.get(embedding_dim, "other")
+
+
+def vary(runs, *names):
+    """The runs in which nothing but `names` differs from `FIXED`, and the model.
+
+    What a model does not have, it need not hold fixed: GMF has no layers.
+
+    Args:
+        runs: DataFrame, see `stored_runs`.
+        *names: of `FIXED`: what may have any value.
+
+    Returns:
+        DataFrame, some of the rows.
+
+    Raises:
+        ParameterError: a name is not in `FIXED`.
+    """
+    for name in names:
+        if name not in FIXED:
+            raise ParameterError(f"{name} is not among what is fixed{nearest(name, FIXED)}")
+    kept = runs
+    for name, value in FIXED.items():
+        if name not in names:
+            fits = kept[name].eq(value)
+            kept = kept[fits | kept.model.eq("GMF") if name in _OF_TOWERS else fits]
+    return kept
+
+
+def levels(baselines, *names, kind="test"):
+    """(HR@10, NDCG@10) of methods that have nothing to vary, of popularity, and of chance.
+
+    Args:
+        baselines: DataFrame, see `stored_runs`.
+        *names: methods; a number of factors may follow, as in ``"BPR 8"``.
+        kind: ``"test"`` or ``"refit"``.
+
+    Returns:
+        dict of name -> (HR@10, NDCG@10), means over seeds; ``"Popularity"`` and ``"Random"`` last.
+    """
+    found = {}
+    for name in names:
+        method, _, factors = name.partition(" ")
+        rows = baselines[baselines.model.eq(method)]
+        found[method] = rows[rows.num_factors.eq(int(factors))] if factors else rows
+    found["Popularity"] = baselines[baselines.model.eq("popularity")]
+    values = {
+        name: (rows[f"{kind}_hr"].mean(), rows[f"{kind}_ndcg"].mean())
+        for name, rows in found.items()
+    }
+    # A held-out item without merit is as likely at each of the 100 places.
+    gains = [1 / math.log2(rank + 2) for rank in range(10)]
+    return values | {"Random": (10 / 100, sum(gains) / 100)}
+
+
+def published(dataset="ml-1m", source=None):
+    """Published HR@10 and NDCG@10; ``data/reference/README.md`` says where each is from.
+
+    Args:
+        dataset: ``"ml-1m"`` or ``"pinterest-20"``, both with the paper's split.
+        source: ``"he2017"``, ``"rendle2020"`` or ``"dacrema2021"``; None takes all.
+
+    Returns:
+        DataFrame with columns source, table, model, factors, hidden_layers, pretrained,
+        negatives, hr_at_10 and ndcg_at_10.
+    """
+    import pandas as pd
+
+    rows = pd.read_csv(_file("reference", "published.csv"))
+    rows = rows[rows.dataset.eq(dataset) & (rows.source.eq(source) if source else True)]
+    return rows.drop(columns="dataset").reset_index(drop=True)
+
+
+def _file(folder, name):
+    """A file of ``data/``: in a checkout, or where it is installed."""
+    here = Path(__file__).resolve().parent
+    paths = [here.parent / "data" / folder / name, here / "_data" / folder / name]
+    return next((path for path in paths if path.is_file()), paths[0])

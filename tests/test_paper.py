@@ -1,0 +1,112 @@
+"""The paper's towers, its stored runs, and the published numbers."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ncf_utils import paper
+from ncf_utils.parameters import ParameterError
+
+
+@pytest.fixture
+def runs():
+    """A run that varies in nothing, one for each thing that may vary, and a GMF."""
+    plain = paper.FIXED | {"model": "MLP", "seed": 0}
+    others = {
+        "framework": "keras",
+        "loss": "bpr",
+        "activation": "linear",
+        "tower": "code",
+        "pretrain": True,
+        "predictive_factors": 16,
+        "num_layers": 1,
+        "num_negatives": 2,
+    }
+    assert set(others) == set(paper.FIXED)
+    gmf = plain | {"model": "GMF", "num_layers": 0, "activation": np.nan, "tower": None}
+    return pd.DataFrame([plain, *(plain | {name: other} for name, other in others.items()), gmf])
+
+
+def test_nothing_varies_unless_it_is_named(runs):
+    assert paper.vary(runs).index.tolist() == [0, len(runs) - 1]
+
+
+@pytest.mark.parametrize("at, name", enumerate(paper.FIXED, start=1))
+def test_what_is_named_may_vary_and_nothing_else(runs, at, name):
+    assert paper.vary(runs, name).index.tolist() == [0, at, len(runs) - 1]
+
+
+def test_a_gmf_is_held_to_what_it_has(runs):
+    gmf = runs.iloc[[-1]]
+    assert len(paper.vary(gmf)) == 1
+    assert len(paper.vary(gmf.assign(num_negatives=2))) == 0
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(runs):
+    with pytest.raises(ParameterError, match="num_negative .*num_negatives"):
+        paper.vary(runs, "num_negative")
+
+
+@pytest.mark.parametrize(
+    "layers, dim, kind",
+    [
+        ([32, 16, 8], np.nan, "paper"),
+        ([32, 16, 8], 16, "paper"),
+        ([32, 16, 8], 32, "code"),
+        ([32, 16, 8], 8, "other"),
+        ([], 4, "paper"),
+        (np.nan, np.nan, None),
+    ],
+)
+def test_a_tower_is_known_by_its_embeddings(layers, dim, kind):
+    assert paper._kind(layers, dim) == kind
+
+
+def test_stored_runs_hold_lists_where_the_file_has_them():
+    runs = paper.stored_runs("paper-ncf-ml-1m")
+    assert runs.run.is_unique and len(runs) > 0
+    first = runs.iloc[0]
+    assert isinstance(first.test_hr_by_k, list) and len(first.test_hr_by_k) == 10
+    assert first.test_hr_by_k[-1] == pytest.approx(first.test_hr, abs=5e-5)
+    assert runs[runs.model == "GMF"].hidden_layers.isna().all()
+    assert all(isinstance(layers, list) for layers in runs[runs.model != "GMF"].hidden_layers)
+
+
+def test_each_stored_run_agrees_with_its_own_curves():
+    """The picked epoch is the best on the validation items, and the test metric is its own."""
+    for run in paper.stored_runs("paper-ncf-ml-1m").itertuples():
+        curve = run.validation_ndcg_by_epoch
+        assert curve[run.picked_epoch] == max(curve[1:]), run.run
+        assert run.test_hr_by_epoch[run.picked_epoch] == pytest.approx(run.test_hr, abs=5e-5)
+        assert run.best_test_hr == pytest.approx(max(run.test_hr_by_epoch[1:]), abs=5e-5)
+        assert run.test_hr_low <= run.test_hr <= run.test_hr_high
+        assert json.loads(str(run.validation_hr_by_k)) == sorted(run.validation_hr_by_k)
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(FileNotFoundError, match="no-such-runs.csv"):
+        paper.stored_runs("no-such-runs")
+
+
+def test_published_numbers_by_data_set_and_source():
+    rows = paper.published("ml-1m", "he2017")
+    assert len(rows) == 28 and set(rows.model) == {"NeuMF", "MLP"}
+    assert len(paper.published("pinterest-20")) == len(paper.published("ml-1m")) == 44
+    best = paper.published().set_index(["source", "model"]).hr_at_10.loc[("rendle2020", "MF")]
+    assert best == 0.7294
+
+
+def test_levels_are_means_over_seeds_with_chance_last():
+    rows = [
+        {"model": "popularity", "num_factors": None, "test_hr": 0.45, "test_ndcg": 0.25},
+        {"model": "BPR", "num_factors": 8, "test_hr": 0.5, "test_ndcg": 0.3},
+        {"model": "BPR", "num_factors": 8, "test_hr": 0.6, "test_ndcg": 0.4},
+        {"model": "BPR", "num_factors": 16, "test_hr": 0.9, "test_ndcg": 0.9},
+    ]
+    levels = paper.levels(pd.DataFrame(rows), "BPR 8")
+    assert list(levels) == ["BPR", "Popularity", "Random"]
+    assert levels["BPR"] == pytest.approx((0.55, 0.35)) and levels["Popularity"] == (0.45, 0.25)
+    gains = [1 / np.log2(rank + 2) if rank < 10 else 0 for rank in range(100)]
+    assert levels["Random"] == pytest.approx((0.1, np.mean(gains)))
