@@ -141,6 +141,29 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
     return figure
 
 
+def beside(ax, ours, theirs, title, limit=0.03):
+    """Draw a table of ours beside a published one: ours above theirs, coloured by the difference.
+
+    Args:
+        ax: the axes.
+        ours, theirs: DataFrames of equal index and columns; NaN in `ours` is a run that is missing.
+        title: of the axes.
+        limit: difference at which the colour is full; blue is above the published, red below.
+    """
+    difference = (ours - theirs).to_numpy(dtype=float)
+    ax.imshow(difference, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(ours.to_numpy(dtype=float)):
+        text = "no run yet" if np.isnan(value) else f"{value:.3f}"
+        color = "white" if abs(difference[row, column]) > 0.7 * limit else "black"
+        text = f"{text}\n{theirs.iloc[row, column]:.3f}"
+        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
+    ax.set_xticks(range(ours.shape[1]), ours.columns)
+    ax.set_yticks(range(ours.shape[0]), ours.index)
+    xlabel, ylabel = (str(name).replace("_", " ") for name in (ours.columns.name, ours.index.name))
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.grid(False)
+
+
 def boxes(ax, nodes, edges):
     """Draw a small diagram of labelled boxes and arrows, for model architectures.
 

@@ -263,3 +263,16 @@ def test_hr_and_ndcg_draws_lines_levels_and_published_dots():
     assert ([1, 4], [0.5, 0.6]) in drawn and ([4], [0.4]) in drawn and ([4], [0.41]) in drawn
     assert second.lines[-1].get_ydata() == [0.05, 0.05]
     assert (first.get_xlabel(), first.get_ylabel()) == ("n", "HR@10, 99 candidates")
+
+
+def test_beside_shows_both_numbers_and_colours_the_difference():
+    theirs = pd.DataFrame([[0.5, 0.6]], index=pd.Index([3], name="hidden_layers"), columns=[8, 16])
+    theirs.columns.name = "factors"
+    _, ax = plt.subplots()
+    plots.beside(ax, theirs + np.array([[0.03, np.nan]]), theirs, "MLP")
+    assert [text.get_text() for text in ax.texts] == ["0.530\n0.500", "no run yet\n0.600"]
+    assert ax.texts[0].get_color() == "white" and ax.texts[1].get_color() == "black"
+    shown = ax.images[0].get_array()
+    assert shown[0, 0] == pytest.approx(0.03) and np.isnan(shown[0, 1])
+    assert ax.images[0].get_clim() == (-0.03, 0.03) and ax.get_ylabel() == "hidden layers"
+    assert ax.get_xlabel() == "factors"
