@@ -23,6 +23,11 @@ FIXED = {
     "num_negatives": 4,
 }
 
+#: Parameters that the settings of a baseline differ in.
+SETTINGS = (
+    *("num_factors", "num_neighbours", "shrinkage", "similarity", "l2", "weight", "iterations"),
+    *("num_negatives", "negatives", "learning_rate", "init_std", "epochs"),
+)
 _OF_TOWERS = ("activation", "tower", "num_layers")
 
 
@@ -103,6 +108,24 @@ def vary(runs, *names):
     return kept
 
 
+def picked(runs, *by):
+    """Of the settings that a method was run with, those that are best on the validation items.
+
+    Args:
+        runs: DataFrame, see `stored_runs`.
+        *by: columns beside the model for which a setting is picked, such as ``"num_factors"``.
+
+    Returns:
+        DataFrame: for each model and value of `by`, the rows of the setting with the highest
+        NDCG@10 on the validation items, a mean over seeds.
+    """
+    groups = ["model", *by]
+    settings = [*groups, *(name for name in SETTINGS if name in runs and name not in by)]
+    mean = runs.groupby(settings, dropna=False, as_index=False).validation_ndcg.mean()
+    best = mean.groupby(groups, dropna=False).validation_ndcg.idxmax()
+    return runs.merge(mean.loc[best, settings], on=settings)
+
+
 def levels(baselines, *names, kind="test"):
     """(HR@10, NDCG@10) of methods that have nothing to vary, of popularity, and of chance.
 
@@ -112,7 +135,8 @@ def levels(baselines, *names, kind="test"):
         kind: ``"test"`` or ``"refit"``.
 
     Returns:
-        dict of name -> (HR@10, NDCG@10), means over seeds; ``"Popularity"`` and ``"Random"`` last.
+        dict of name -> (HR@10, NDCG@10), means over the seeds of the setting that `picked` picks;
+        ``"Popularity"`` and ``"Random"`` last.
     """
     found = {}
     for name in names:
@@ -120,6 +144,7 @@ def levels(baselines, *names, kind="test"):
         rows = baselines[baselines.model.eq(method)]
         found[method] = rows[rows.num_factors.eq(int(factors))] if factors else rows
     found["Popularity"] = baselines[baselines.model.eq("popularity")]
+    found = {name: picked(rows) for name, rows in found.items()}
     values = {
         name: (rows[f"{kind}_hr"].mean(), rows[f"{kind}_ndcg"].mean())
         for name, rows in found.items()

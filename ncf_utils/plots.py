@@ -26,6 +26,8 @@ COLORS = {
     "item": "#E69F00",
 }
 
+_AXES = {"num_negatives": "negatives for each positive", "num_layers": "hidden layers"}
+
 
 def use_style():
     """Set matplotlib's defaults to the style of the course."""
@@ -135,7 +137,13 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
             ax.plot(group[x], group[f"{metric}_at_10"], "o", **style)
         for name, values in (levels or {}).items():
             ax.axhline(values[at], ls=":", color=COLORS[name], label=name)
-        ax.set(xlabel=x.replace("_", " "), ylabel=f"{metric.upper()}@10, 99 candidates")
+        ticks = sorted({*table[x], *(dots[x] if dots is not None else ())})
+        if x == "predictive_factors":  # 8, 16, 32, 64
+            ax.set_xscale("log", base=2)
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.set(
+            xlabel=_AXES.get(x, x.replace("_", " ")), ylabel=f"{metric.upper()}@10, 99 candidates"
+        )
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=4, fontsize="small")
     return figure
@@ -157,11 +165,15 @@ def beside(ax, ours, theirs, title, limit=0.03):
         color = "white" if abs(difference[row, column]) > 0.7 * limit else "black"
         text = f"{text}\n{theirs.iloc[row, column]:.3f}"
         ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
-    ax.set_xticks(range(ours.shape[1]), ours.columns)
-    ax.set_yticks(range(ours.shape[0]), ours.index)
+    ax.set_xticks(range(ours.shape[1]), map(_label, ours.columns))
+    ax.set_yticks(range(ours.shape[0]), map(_label, ours.index))
     xlabel, ylabel = (str(name).replace("_", " ") for name in (ours.columns.name, ours.index.name))
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     ax.grid(False)
+
+
+def _label(value):
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def boxes(ax, nodes, edges):

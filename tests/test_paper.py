@@ -33,7 +33,7 @@ def test_nothing_varies_unless_it_is_named(runs):
     assert paper.vary(runs).index.tolist() == [0, len(runs) - 1]
 
 
-@pytest.mark.parametrize("at, name", enumerate(paper.FIXED, start=1))
+@pytest.mark.parametrize("at, name", list(enumerate(paper.FIXED, start=1)))
 def test_what_is_named_may_vary_and_nothing_else(runs, at, name):
     assert paper.vary(runs, name).index.tolist() == [0, at, len(runs) - 1]
 
@@ -98,6 +98,20 @@ def test_published_numbers_by_data_set_and_source():
     assert best == 0.7294
 
 
+def test_settings_are_picked_on_validation_over_their_seeds_and_never_on_test():
+    rows = [
+        ("ALS", 8, 1, 0, 0.3, 0.1),
+        ("ALS", 8, 1, 1, 0.5, 0.2),
+        ("ALS", 8, 9, 0, 0.39, 0.9),
+        ("ALS", 16, 9, 0, 0.6, 0.3),
+        ("KNN", np.nan, np.nan, 0, 0.1, 0.4),
+    ]
+    names = ["model", "num_factors", "l2", "seed", "validation_ndcg", "test_hr"]
+    runs = pd.DataFrame(rows, columns=names)
+    assert paper.picked(runs).test_hr.tolist() == [0.3, 0.4]
+    assert paper.picked(runs, "num_factors").test_hr.tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
 def test_levels_are_means_over_seeds_with_chance_last():
     rows = [
         {"model": "popularity", "num_factors": None, "test_hr": 0.45, "test_ndcg": 0.25},
@@ -105,7 +119,7 @@ def test_levels_are_means_over_seeds_with_chance_last():
         {"model": "BPR", "num_factors": 8, "test_hr": 0.6, "test_ndcg": 0.4},
         {"model": "BPR", "num_factors": 16, "test_hr": 0.9, "test_ndcg": 0.9},
     ]
-    levels = paper.levels(pd.DataFrame(rows), "BPR 8")
+    levels = paper.levels(pd.DataFrame(rows).assign(validation_ndcg=0.3), "BPR 8")
     assert list(levels) == ["BPR", "Popularity", "Random"]
     assert levels["BPR"] == pytest.approx((0.55, 0.35)) and levels["Popularity"] == (0.45, 0.25)
     gains = [1 / np.log2(rank + 2) if rank < 10 else 0 for rank in range(100)]
