@@ -1,0 +1,2 @@
+def in_common(a, b):
+    return len(set(a).intersection(b))

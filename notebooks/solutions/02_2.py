@@ -1,0 +1,2 @@
+def bag(items, table):
+    return table[items].mean(axis=0)

@@ -1,0 +1,2 @@
+def score_all(P, Q, h):
+    return (P * h) @ Q.T

@@ -1,0 +1,2 @@
+def mrr(ranks):
+    return (1 / (np.asarray(ranks) + 1)).mean()
