@@ -26,7 +26,7 @@ export NCF_DEVICE ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab bench refresh format clean
+.PHONY: help course test lab bench refresh student format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ bench: $(READY) ## measure speed and memory, and write benchmarks/README.md
 
 refresh: $(READY) ## execute the notebooks where they stand and store their outputs
 	$(BIN)/ncf refresh $(NOTEBOOK)
+
+student: $(READY) ## write a student edition, without outputs and solutions, into build/student
+	$(BIN)/ncf student
 
 format: $(READY) ## format the code and the notebooks
 	$(BIN)/ruff check --fix

@@ -84,6 +84,11 @@ def _parser():
     refresh.set_defaults(command=_refresh)
     refresh.add_argument("select", nargs="*", help="names or globs; all if none")
     refresh.add_argument("--notebooks", default="notebooks", help="folder [%(default)s]")
+
+    student = commands.add_parser("student", help="write the course without outputs and solutions")
+    student.set_defaults(command=_student)
+    student.add_argument("--notebooks", default="notebooks", help="folder [%(default)s]")
+    student.add_argument("--build", default="build", help="the edition goes here [%(default)s]")
     return parser
 
 
@@ -214,3 +219,11 @@ def _refresh(options):
         failed |= bool(outcome.error)
         print(f"{outcome.name}  {outcome.seconds:.1f} s  {outcome.error or outcome.text}")
     return int(failed)
+
+
+def _student(options):
+    from .editions import student_edition
+
+    written = student_edition(options.notebooks, options.build)
+    print(f"{len(written)} notebooks without outputs and solutions: {written[0].parent}")
+    return 0
