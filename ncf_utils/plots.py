@@ -136,6 +136,8 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
             style = {"mfc": "none", "color": colors[name]}
             ax.plot(group[x], group[f"{metric}_at_10"], "o", **style)
         for name, values in (levels or {}).items():
+            if np.isnan(values[at]):  # there is no run yet
+                continue
             ax.axhline(values[at], ls=":", color=COLORS[name], label=name)
         ticks = sorted({*table[x], *(dots[x] if dots is not None else ())})
         if x == "predictive_factors":  # 8, 16, 32, 64
@@ -145,7 +147,9 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
             xlabel=_AXES.get(x, x.replace("_", " ")), ylabel=f"{metric.upper()}@10, 99 candidates"
         )
     handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=4, fontsize="small")
+    title = None if by == "model" else _AXES.get(by, by.replace("_", " "))
+    style = {"loc": "outside lower center", "ncols": 4, "fontsize": "small"}
+    figure.legend(*handles, title=title, **style)
     return figure
 
 
@@ -160,6 +164,7 @@ def beside(ax, ours, theirs, title, limit=0.03):
     """
     difference = (ours - theirs).to_numpy(dtype=float)
     ax.imshow(difference, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    ax.set_facecolor("0.92")  # shows where there is no run
     for (row, column), value in np.ndenumerate(ours.to_numpy(dtype=float)):
         text = "no run yet" if np.isnan(value) else f"{value:.3f}"
         color = "white" if abs(difference[row, column]) > 0.7 * limit else "black"

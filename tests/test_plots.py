@@ -276,3 +276,13 @@ def test_beside_shows_both_numbers_and_colours_the_difference():
     assert shown.filled(np.nan).ravel() == pytest.approx([0.03, np.nan], nan_ok=True)
     assert ax.images[0].get_clim() == (-0.03, 0.03) and ax.get_ylabel() == "hidden layers"
     assert ax.get_xlabel() == "factors"
+
+
+def test_a_level_without_a_run_is_not_drawn_and_lines_are_named_by_what_they_are():
+    table = pd.DataFrame({"num_layers": [8], "n": [1], "seeds": [1]})
+    table = table.assign(test_hr=0.5, test_hr_std=np.nan, test_ndcg=0.3, test_ndcg_std=np.nan)
+    levels = {"BPR": (np.nan, np.nan), "Random": (0.1, 0.05)}
+    figure = plots.hr_and_ndcg(table, "n", by="num_layers", levels=levels, colors={8: "k"})
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["8, 1 seed", "Random"]
+    assert legend.get_title().get_text() == "hidden layers"
