@@ -5,6 +5,7 @@ words that stand in the cell.
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,19 @@ def test_the_map_is_whole():
     assert (
         len({what for what, *_ in QUESTIONS}) == 20 and len({what for what, *_ in MISTAKES}) == 21
     )
+
+
+def test_the_glossary_names_notebooks_that_use_the_term():
+    """Each row has a Chinese term and a link to a notebook that has the term, or its letters."""
+    text = (ROOT / "notebooks" / "GLOSSARY.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    terms = [row[0].removeprefix("| ") for row in rows]
+    assert len(terms) >= 35 and terms == sorted(terms, key=str.lower)
+    for term, row in zip(terms, rows, strict=True):
+        assert re.search(r"[\u4e00-\u9fff]", row[1]), term
+        file = re.search(r"\((\S+\.ipynb)\)", row[-1]).group(1)
+        cells = dict(texts(file.removesuffix(".ipynb")))[file]
+        lesson = " ".join(cells).lower().replace("-", " ").replace("\u2011", " ")
+        words = [part.strip().lower().replace("-", " ") for part in term.split(",")]
+        words = [word.removesuffix("@k") for word in words]
+        assert any(word in lesson for word in words), f"{file}: {term}"
