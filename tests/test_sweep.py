@@ -586,7 +586,8 @@ def test_train_one_model_records_the_protocol(folder, cluster):
         assert valid[int(row["picked_epoch"])] == max(valid[1:])
         assert json.loads(row["loss_by_epoch"])[0] is None
     assert rows["MLP"]["refit_hr"] == rows["MLP"]["refit_hr_by_k"] == ""
-    assert rows["MLP"]["predictive_factors"] == "" and rows["MLP"]["num_layers"] == "0"
+    # Without layers the last layer reads the two embeddings, of 8 numbers each.
+    assert rows["MLP"]["predictive_factors"] == "16" and rows["MLP"]["num_layers"] == "0"
     assert rows["NeuMF"]["predictive_factors"] == "4" and rows["NeuMF"]["num_layers"] == "3"
     assert rows["MLP"]["num_factors"] == rows["MLP"]["alpha"] == "", "it has no use for them"
     assert rows["NeuMF"]["num_factors"] == "4" and rows["NeuMF"]["alpha"] == "0.5"
