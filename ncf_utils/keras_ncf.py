@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import nullcontext
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -534,20 +535,29 @@ def score_function(model):
         A function of two integer arrays that broadcast; it returns float32 of that shape.
     """
 
-    def logits(pair):
-        return model(pair, training=False)
-
-    if keras.backend.backend() == "tensorflow":  # as a graph: in half the time
-        import tensorflow as tf
-
-        logits = tf.function(logits, reduce_retracing=True)
+    logits = partial(model, training=False)
+    graph = _graph(logits)
 
     def score(user, item):
         shape = np.broadcast_shapes(np.shape(user), np.shape(item))
-        pair = [ops.convert_to_tensor(np.atleast_2d(index)) for index in (user, item)]
-        return np.array(ops.convert_to_numpy(logits(pair))).reshape(shape)
+        pair = [np.atleast_2d(index).astype(np.int64) for index in (user, item)]
+        found = graph(pair) if max(map(np.ndim, pair)) == 2 else logits(pair)
+        return np.array(ops.convert_to_numpy(found)).reshape(shape)
 
     return score
+
+
+def _graph(logits):
+    """The function as TensorFlow's graph, in half the time; as it is with another backend.
+
+    One graph serves all shapes: to trace anew for each takes longer than it saves.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return logits
+    import tensorflow as tf
+
+    index = tf.TensorSpec((None, None), tf.int64)
+    return tf.function(logits, input_signature=[[index, index]])
 
 
 def get_weights(model) -> dict[str, np.ndarray]:

@@ -194,3 +194,19 @@ def test_summary_lists_every_layer():
     text = "\n".join(lines)
     for name in ("gmf_user_embedding", "mlp_item_embedding", "hadamard", "tower_1", "output"):
         assert name in text
+
+
+def test_many_score_functions_and_shapes_trace_one_graph_each_and_say_nothing(capfd):
+    """TensorFlow warns on standard output of graphs that are traced again and again."""
+    user, item = np.arange(6)[:, None] % 5, np.arange(24).reshape(6, 4) % 7
+    for seed in range(12):
+        model = keras_ncf.NeuMF(5, 7, 4, [8, 4], seed=seed)
+        score = keras_ncf.score_function(model)
+        expected = np.array(model([user, item], training=False))
+        for rows in (6, 5, 3, 1):
+            assert np.allclose(score(user[:rows], item[:rows]), expected[:rows], atol=1e-6)
+        assert score(user, np.arange(7)).shape == (6, 7) and score(3, 5).shape == ()
+        model.set_weights([2 * weight for weight in model.get_weights()])
+        doubled = np.array(model([user, item], training=False))
+        assert np.allclose(score(user, item), doubled, atol=1e-5)  # the weights of the moment
+    assert capfd.readouterr() == ("", "")
