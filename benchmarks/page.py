@@ -28,6 +28,7 @@ rivals; Keras takes the threads that TensorFlow takes by default.
 """
 
 FRAMEWORKS = {"torch": "PyTorch", "keras": "Keras"}
+OWN_DATA = ("growth", "quality")  # cases that do not measure on the data set of the others
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,6 @@ class Target:
     wanted: str
     measured: str
     met: bool
-
-
-OWN_DATA = ("growth", "quality")  # cases that do not measure on the data set of the others
 
 
 def render(results):

@@ -520,13 +520,17 @@ def _movielens_1m(data_dir):
 
 def _embedded(name):
     """Return the folder of a data set that comes with the course: in a checkout, or installed."""
+    if ratings := packaged(name, "ratings.csv"):
+        return ratings.parent
+    folder = Path(__file__).resolve().parent / "_data" / name
+    raise DataError(f"{folder}: expected the embedded data set, found no such folder")
+
+
+def packaged(*parts):
+    """Return the path of a file of the course, in a checkout or installed, or None."""
     here = Path(__file__).resolve().parent
-    for folder in (here.parent / "data" / name, here / "_data" / name):
-        if (folder / "ratings.csv").is_file():
-            return folder
-    raise DataError(
-        f"{here / '_data' / name}: expected the embedded data set, found no such folder"
-    )
+    paths = here.parent.joinpath("data", *parts), here.joinpath("_data", *parts)
+    return next((path for path in paths if path.is_file()), None)
 
 
 # --- the split -----------------------------------------------------------------------------------

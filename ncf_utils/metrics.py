@@ -211,7 +211,7 @@ def _sampled_ranks(score, held_out, ties, batch_size):
     ranks = []
     for start in range(0, len(held_out), rows):
         batch = slice(start, start + rows)
-        scores = _scores(score, held_out.user[batch, None], candidates[batch])
+        scores = checked_scores(score, held_out.user[batch, None], candidates[batch])
         ranks.append(positive_ranks(scores[:, 0], scores[:, 1:], ties, held_out.rivals[batch]))
     return np.concatenate(ranks)
 
@@ -225,7 +225,7 @@ def _full_ranks(score, dataset, split, ties, batch_size):
     ranks, num_candidates = [], 0
     for start in range(0, len(held_out), rows):
         user, item = held_out.user[start : start + rows], held_out.item[start : start + rows]
-        scores = _scores(score, user[:, None], every_item)
+        scores = checked_scores(score, user[:, None], every_item)
         positive = scores[np.arange(len(user)), item]
         rivals = np.ones(scores.shape, bool)
         rivals[seen[user].nonzero()] = False
@@ -235,7 +235,8 @@ def _full_ranks(score, dataset, split, ties, batch_size):
     return np.concatenate(ranks), num_candidates
 
 
-def _scores(score, user, item):
+def checked_scores(score, user, item):
+    """What `score` returns for arrays of indices; a ValueError where it is not of their shape."""
     scores = np.asarray(score(user, item))
     expected = np.broadcast_shapes(user.shape, item.shape)
     if scores.shape != expected:

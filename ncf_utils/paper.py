@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
+from .data import packaged
 from .parameters import ParameterError, nearest
+from .report import varying
 
 #: What an experiment holds fixed, unless it varies it; see `vary`.
 FIXED = {
@@ -23,11 +24,6 @@ FIXED = {
     "num_negatives": 4,
 }
 
-#: Parameters that the settings of a baseline differ in.
-SETTINGS = (
-    *("num_factors", "num_neighbours", "shrinkage", "similarity", "l2", "weight", "iterations"),
-    *("num_negatives", "negatives", "learning_rate", "init_std", "epochs"),
-)
 _OF_TOWERS = ("activation", "tower", "num_layers")
 
 
@@ -120,7 +116,7 @@ def picked(runs, *by):
         NDCG@10 on the validation items, a mean over seeds.
     """
     groups = ["model", *by]
-    settings = [*groups, *(name for name in SETTINGS if name in runs and name not in by)]
+    settings = [*groups, *(name for name in varying(runs) if name not in groups)]
     mean = runs.groupby(settings, dropna=False, as_index=False).validation_ndcg.mean()
     best = mean.groupby(groups, dropna=False).validation_ndcg.idxmax()
     return runs.merge(mean.loc[best, settings], on=settings)
@@ -173,7 +169,6 @@ def published(dataset="ml-1m", source=None):
 
 
 def _file(folder, name):
-    """A file of ``data/``: in a checkout, or where it is installed."""
-    here = Path(__file__).resolve().parent
-    paths = [here.parent / "data" / folder / name, here / "_data" / folder / name]
-    return next((path for path in paths if path.is_file()), paths[0])
+    if path := packaged(folder, name):
+        return path
+    raise FileNotFoundError(f"data/{folder}/{name}: there is no such file")

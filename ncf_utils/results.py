@@ -214,6 +214,17 @@ def _cell(value):
     return "" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
+def write_whole(path, text):
+    """Write a text file so that it is there whole or not at all, in a folder made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _replace_csv(path, columns, rows):
     # Who writes holds the lock, so a name of its own is not needed; and what a process that was
     # killed left behind is written over.

@@ -10,6 +10,7 @@ import difflib
 import numpy as np
 
 from ncf_utils.data import DataError, Dataset
+from ncf_utils.metrics import checked_scores
 from ncf_utils.training import check_number
 
 
@@ -50,12 +51,7 @@ def top_k(score, dataset: Dataset, user, k=10, batch_size=2**20):
     lists = np.full((len(users), k), -1)
     for start in range(0, len(users), rows):
         block = users[start : start + rows]
-        scores = np.asarray(score(block[:, None], every_item))  # (B, num_items)
-        if scores.shape != (len(block), dataset.num_items):
-            raise ValueError(
-                f"score returned shape {scores.shape} for users {block[:, None].shape} and items "
-                f"{every_item.shape}; expected {(len(block), dataset.num_items)}"
-            )
+        scores = checked_scores(score, block[:, None], every_item)  # (B, num_items)
         if not np.isfinite(scores).all():
             row, item = np.argwhere(~np.isfinite(scores))[0]
             raise ValueError(f"score returned {scores[row, item]} for user {block[row]}")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import statistics
 import time
 import uuid
@@ -23,7 +22,7 @@ from pathlib import Path
 from . import sweep_worker
 from .course import describe
 from .grid import Grid
-from .results import add_rows, read_rows, row_key
+from .results import add_rows, read_rows, row_key, write_whole
 
 #: How often a run is begun whose worker dies, on workers that the sweep has started itself.
 ATTEMPTS = 3
@@ -190,7 +189,7 @@ class _Keeper:
     def keep(self, run, result):
         """Write the executed notebook, and then the row, or what went wrong."""
         if result["notebook"]:
-            _write(self.folder / f"{run.id}.ipynb", result["notebook"])
+            write_whole(self.folder / f"{run.id}.ipynb", result["notebook"])
         failure = self.folder / f"{run.id}.failed.json"
         if not result["error"]:
             # What a notebook records goes before what it was given: it may fill in what was open.
@@ -201,18 +200,7 @@ class _Keeper:
             return
         told = {"run": run.id, "notebook": self.notebook, "chosen": run.chosen}
         told |= {"cell": result["cell"], "error": result["error"], "parameters": run.parameters}
-        _write(failure, json.dumps(told, indent=1) + "\n")
-
-
-def _write(path, text):
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        write_whole(failure, json.dumps(told, indent=1) + "\n")
 
 
 class _Flight:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 from pathlib import Path
 
@@ -20,11 +19,6 @@ GRIDS = {
 FILES = [path for path in sorted((ROOT / "data" / "results").glob("*.csv")) if path.name in GRIDS]
 ML_1M, SMALL = 6_040 + 3_706, 671 + 9_066  # users and items
 TRAIN = ROOT / "notebooks" / "experiments" / "train_one_model.ipynb"
-
-needs_data = pytest.mark.skipif(
-    not (Path(os.environ.get("NCF_DATA_DIR", "")) / "ncf-ml-1m").is_dir(),
-    reason="NCF_DATA_DIR names no folder that holds ncf-ml-1m",
-)
 
 
 def value(text):
@@ -120,9 +114,8 @@ def numbers_a_row(model, hidden_layers, embedding_dim, num_factors):
     return mlp + (0 if model == "MLP" else num_factors)
 
 
-@needs_data
 @pytest.mark.parametrize("model", ["GMF", "EASE"])
-def test_a_cheap_row_is_made_again_in_full(model, tmp_path):
+def test_a_cheap_row_is_made_again_in_full(model, tmp_path, ncf_ml_1m):
     """A model trained to its last epoch, and a baseline: every number that is stored, again."""
     name = "baselines-ncf-ml-1m.csv" if model == "EASE" else "paper-ncf-ml-1m.csv"
     rows = [row for row in stored(name) if row["model"] == model and row["framework"] != "keras"]

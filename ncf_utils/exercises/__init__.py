@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from ..parameters import nearest
+from ..results import write_whole
 
 NOTEBOOKS = ("01", "02", "03", "04", "05")
 
@@ -280,11 +281,5 @@ def _note(id, solved):
     notes = _notes(path)
     if notes.get(id) or notes.get(id, None) is solved:
         return
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(notes | {id: solved}, indent=1), encoding="utf-8")
-        os.replace(part, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        write_whole(path, json.dumps(notes | {id: solved}, indent=1) + "\n")
