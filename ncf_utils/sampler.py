@@ -10,6 +10,8 @@ import numpy as np
 from ncf_utils.data import Interactions
 
 STRATEGIES = ("uniform", "popularity", "all")
+AT_ONCE = 2**22  # positives; an epoch of more is made and shuffled piece by piece
+PIECE = 2**17  # positives whose groups stay in the cache while they are made or shuffled
 
 
 class NegativeSampler:
@@ -114,15 +116,45 @@ class NegativeSampler:
         """
         if self.strategy == "all":
             raise ValueError('strategy "all" has no groups; use epoch()')
+        if len(self.train) > AT_ONCE:
+            return self._groups_in_pieces()
         order = self._rng.permutation(len(self.train))
         user, item = self._groups()
         return np.take(user, order, axis=0), np.take(item, order, axis=0)
 
-    def _groups(self):
+    def _groups_in_pieces(self):
+        """`epoch_groups` for data that outgrow the caches, where rows in random order are dear.
+
+        Each group goes to a random bucket, in the order in which the groups are made, and each
+        bucket is shuffled by itself: every order is as likely as any other (Rao, 1961; Sandelius,
+        1962), and what moves is always near what moved before.
+        """
+        size = len(self.train)
+        user = np.empty((size, 1), np.int32)
+        item = np.empty((size, 1 + self.num_negatives), np.int32)
+        bucket = self._rng.integers(-(-size // PIECE), size=size, dtype=np.uint16)
+        sizes = np.bincount(bucket)
+        ends = np.cumsum(sizes)
+        place = ends - sizes  # where each bucket goes on
+        for start in range(0, size, PIECE):
+            piece = slice(start, start + PIECE)
+            order = np.argsort(bucket[piece], kind="stable")
+            count = np.bincount(bucket[piece], minlength=len(sizes))
+            to = np.repeat(place - np.cumsum(count) + count, count) + np.arange(len(order))
+            place += count
+            made = self._groups(piece)
+            user[to], item[to] = (np.take(rows, order, axis=0) for rows in made)
+        for start, stop in zip(ends - sizes, ends, strict=True):
+            order = self._rng.permutation(stop - start)
+            for rows in (user[start:stop], item[start:stop]):
+                rows[:] = np.take(rows, order, axis=0)
+        return user, item
+
+    def _groups(self, piece=slice(None)):
         # Negatives are drawn in the order of the users: neighbouring look-ups hit the same memory.
-        user = self.train.user[:, None]
-        item = np.empty((len(self.train), 1 + self.num_negatives), np.int32)
-        item[:, 0] = self.train.item
+        user = self.train.user[piece, None]
+        item = np.empty((len(user), 1 + self.num_negatives), np.int32)
+        item[:, 0] = self.train.item[piece]
         item[:, 1:] = self.sample(np.broadcast_to(user, (len(user), self.num_negatives)))
         return user, item
 
@@ -156,9 +188,9 @@ class _SeenItems:
     """Which items each user has touched, for membership tests and draws from the complement.
 
     Membership is a bit for each user-item pair. Where these would take more than `BITMAP_BYTES`,
-    they are made for a block of neighbouring users at a time, which stays in the cache: a look-up
-    costs the same at any size. Few or unordered look-ups use a binary search. Memory is linear in
-    the number of interactions.
+    it is a byte for each pair of a block of neighbouring users at a time, set before and cleared
+    after; the block stays in the cache, so a look-up costs the same at any size. Few or unordered
+    look-ups use a binary search. Memory is linear in the number of interactions.
 
     With a user's sorted items s_0 < s_1 < ..., exactly s_j - j missing items lie before s_j. So
     the r-th missing item is r + #{j : s_j - j <= r}: one binary search, no rejection, no loop.
@@ -166,7 +198,8 @@ class _SeenItems:
     """
 
     BITMAP_BYTES = 2**22
-    BITS_A_LOOK_UP = 512  # more than this to clear, and a binary search is faster
+    BLOCK_BYTES = 2**20
+    SET_A_LOOK_UP = 16  # more interactions than this to set, and a binary search is faster
 
     def __init__(self, train: Interactions):
         self.num_users, self.num_items = train.num_users, train.num_items
@@ -175,33 +208,39 @@ class _SeenItems:
         self.pairs = np.sort(train.user.astype(np.int64) * train.num_items + train.item)
         place = np.arange(len(train)) - train.indptr[train.user]
         self.missing_before = self.pairs - place
-        self.block = max(1, 8 * self.BITMAP_BYTES // train.num_items)  # users with one bitmap
-        self.bitmap = self._bitmap(0, train.num_users) if self.block >= train.num_users else None
+        self.block = max(1, self.BLOCK_BYTES // train.num_items)  # users
+        small = self.num_users * self.num_items <= 8 * self.BITMAP_BYTES
+        self.bitmap = self._bitmap() if small else None
 
     def contains(self, user, item):
         """Whether each pair was observed; fastest where `user` ascends."""
         pair = user.astype(np.int64) * self.num_items + item
         if self.bitmap is not None:
             return _test(self.bitmap, pair)
-        few = self.num_users * self.num_items > self.BITS_A_LOOK_UP * len(pair)
+        if len(pair) == 0:
+            return np.empty(0, bool)
+        few = self.indptr[user[-1] + 1] - self.indptr[user[0]] > self.SET_A_LOOK_UP * len(pair)
         if few or not (user[1:] >= user[:-1]).all():
             at = np.searchsorted(self.pairs, pair)
             return self.pairs[np.minimum(at, len(self.pairs) - 1)] == pair
-        seen = np.empty(len(pair), bool)
-        stop = 0
-        for low in range(0, self.num_users, self.block):
-            start, stop = stop, np.searchsorted(user, low + self.block)
-            if start < stop:
-                bitmap = self._bitmap(low, low + self.block)
-                seen[start:stop] = _test(bitmap, pair[start:stop] - low * self.num_items)
-        return seen
+        return self._contains_by_blocks(user, pair)
 
-    def _bitmap(self, low, high):
-        """A bit for each pair of the users from `low` to before `high`."""
-        high = min(high, self.num_users)
-        pair = self.pairs[self.indptr[low] : self.indptr[high]] - low * self.num_items
-        bitmap = np.zeros((high - low) * self.num_items // 8 + 1, np.uint8)
-        np.bitwise_or.at(bitmap, pair >> 3, _bit(pair))
+    def _contains_by_blocks(self, user, pair):
+        touched = np.zeros(self.block * self.num_items, bool)
+        found = np.empty(len(pair), bool)
+        stop = 0
+        for low in range(user[0], user[-1] + 1, self.block):
+            high = min(low + self.block, self.num_users)
+            start, stop = stop, np.searchsorted(user, high)
+            seen = self.pairs[self.indptr[low] : self.indptr[high]] - low * self.num_items
+            touched[seen] = True
+            found[start:stop] = touched[pair[start:stop] - low * self.num_items]
+            touched[seen] = False
+        return found
+
+    def _bitmap(self):
+        bitmap = np.zeros(self.num_users * self.num_items // 8 + 1, np.uint8)
+        np.bitwise_or.at(bitmap, self.pairs >> 3, _bit(self.pairs))
         return bitmap
 
     def sample_missing(self, rng, user):

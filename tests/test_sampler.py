@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections import Counter
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+import ncf_utils.sampler
 from ncf_utils.data import Interactions
 from ncf_utils.sampler import NegativeSampler, _SeenItems
 
 SEEN = [{0, 1, 2, 3, 8}, {4}, {0, 1, 2, 4, 5, 6, 7, 8}, {2, 8}, set()]  # the last user is new
 NUM_ITEMS = 9
-# Membership by one bitmap, by a bitmap of two users at a time, or by binary search.
-PATHS = {"bitmap": (2**22, 512), "blocks": (2, 10**9), "search": (0, 0)}
+# Membership by one bitmap, by blocks of two users, or by binary search.
+PATHS = {"bitmap": (2**22, 2**20, 16), "blocks": (0, 2 * NUM_ITEMS, 10**9), "search": (0, 1, -1)}
 
 
 def interactions(seen, num_items):
@@ -37,8 +39,9 @@ def path(request, monkeypatch):
 
 
 def choose(monkeypatch, path):
-    monkeypatch.setattr(_SeenItems, "BITMAP_BYTES", PATHS[path][0])
-    monkeypatch.setattr(_SeenItems, "BITS_A_LOOK_UP", PATHS[path][1])
+    names = ("BITMAP_BYTES", "BLOCK_BYTES", "SET_A_LOOK_UP")
+    for name, value in zip(names, PATHS[path], strict=True):
+        monkeypatch.setattr(_SeenItems, name, value)
 
 
 def slow_complement(seen, num_items):
@@ -255,6 +258,34 @@ def test_every_place_of_an_epoch_is_as_likely(method):
         positive = (user.ravel() == 0) & (item.reshape(len(user), -1)[:, 0] == 0)
         places.append(int(np.flatnonzero(positive)[0]))
     assert p_value(np.array(places), np.ones(len(user))) > 1e-3
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 100])
+def test_groups_made_in_pieces_come_in_every_order_as_often(monkeypatch, piece):
+    monkeypatch.setattr(ncf_utils.sampler, "AT_ONCE", 0)
+    monkeypatch.setattr(ncf_utils.sampler, "PIECE", piece)
+    train = interactions([{0}, {1, 2}, {3}], 6)
+    sampler, orders = NegativeSampler(train, 1, seed=2), []
+    every = {order: place for place, order in enumerate(permutations(range(4)))}
+    for _ in range(6000):
+        orders.append(every[tuple(sampler.epoch_groups()[1][:, 0].tolist())])
+    assert p_value(np.array(orders), np.ones(24)) > 1e-3
+
+
+def test_groups_made_in_pieces_are_whole(monkeypatch):
+    monkeypatch.setattr(ncf_utils.sampler, "AT_ONCE", 0)
+    monkeypatch.setattr(ncf_utils.sampler, "PIECE", 50)
+    rng = np.random.default_rng(0)
+    seen = [set(rng.choice(40, rng.integers(1, 20), replace=False).tolist()) for _ in range(60)]
+    sampler = NegativeSampler(interactions(seen, 40), 4, seed=0)
+    epochs = [sampler.epoch_groups() for _ in range(2)]
+    for user, item in epochs:
+        assert (user.dtype, item.dtype) == (np.int32, np.int32)
+        positives = Counter(zip(user[:, 0].tolist(), item[:, 0].tolist(), strict=True))
+        assert positives == Counter((u, i) for u, items in enumerate(seen) for i in items)
+        for u, row in zip(user[:, 0], item, strict=True):
+            assert not set(row[1:].tolist()) & seen[u]
+    assert not np.array_equal(epochs[0][1], epochs[1][1])
 
 
 def test_every_way_of_looking_up_gives_the_same_epochs(train):
