@@ -280,7 +280,7 @@ def test_readers_are_asked(path):
     assert re.search(r"\*\*Ask yourself", text)
     exercises = text[text.index("\n## Exercises") : text.index("\n## What you can do now")]
     numbers = re.findall(r"^\*\*(\d+)\.", exercises, re.MULTILINE)
-    assert numbers == [str(i + 1) for i in range(len(numbers))] and 3 <= len(numbers) <= 5
+    assert numbers == [str(i + 1) for i in range(len(numbers))] and 3 <= len(numbers) <= 6
     assert exercises.count("<summary>Hint") >= 2
     assert exercises.count("<summary>Solution") >= 2
 

@@ -34,7 +34,7 @@ import numpy as np
 from ..parameters import nearest
 from ..results import write_whole
 
-NOTEBOOKS = ("01", "02", "03", "04", "05")
+NOTEBOOKS = ("01", "02", "03", "04", "05", "13", "14", "15")
 
 
 @dataclass(frozen=True)
