@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import zipfile
 from collections.abc import Iterator
@@ -204,24 +205,28 @@ def _parse_slowly(content, label, names, sep, skip):
             )
         for column, name, text in zip(columns, names, fields, strict=True):
             column.append(_number(text, name, f"{label}, line {number}, {name}"))
-    return [
-        np.array(column, np.int64 if name in ("user", "item") else np.float64)
-        for column, name in zip(columns, names, strict=True)
-    ]
+    return [np.array(column) for column in columns]
 
 
 def _number(text, name, where):
+    bare = text.strip(" \t\v\f")  # what pandas passes over, too
     if name in ("user", "item"):
         if len(text) < 10 and text.isdecimal() and text.isascii():  # nearly always, and quick
             return int(text)
-        if not re.fullmatch(r" *\+?[0-9]+ *", text):
+        if not re.fullmatch(r"\+?[0-9]+|-0+", bare):
             raise DataError(f"{where}: expected a whole number from 0, found {_shown(text)}")
-        if int(text) > LARGEST:
+        # Python refuses to convert thousands of digits.
+        if len(bare.lstrip("+-0")) > 10 or int(bare[-11:]) > LARGEST:
             raise DataError(f"{where}: expected {LARGEST} at most, found {_shown(text)}")
-        return int(text)
-    if not re.fullmatch(r" *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)? *", text):
+        return int(bare[-11:])
+    if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", bare):
         raise DataError(f"{where}: expected a number, found {_shown(text)}")
-    return float(text)
+    # Times in nanoseconds have more digits than a float.
+    if re.fullmatch(r"[-+]?[0-9]{1,19}", bare) and -(2**63) <= int(bare) < 2**63:
+        return int(bare)
+    if not math.isfinite(float(bare)):
+        raise DataError(f"{where}: expected a finite number, found {_shown(text)}")
+    return float(bare)
 
 
 def _shown(text):
@@ -241,8 +246,9 @@ def numbered_lines(content: bytes, skip=0, encoding="utf-8") -> Iterator[tuple[i
     """
     text = io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors="replace")
     for number, line in enumerate(text, start=1):
+        line = line.rstrip("\n").removeprefix("\ufeff" if number == 1 else "")
         if number > skip and line.strip():
-            yield number, line.rstrip("\n").lstrip("\ufeff" if number == 1 else "")
+            yield number, line
 
 
 def _line_of_row(content, row, skip=0):
@@ -368,18 +374,42 @@ def _movie_rows(content, label, layout):
 
 def _csv_rows(content, label, header):
     """Yield (where, fields) of each row of a CSV file that has this header."""
-    rows = csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
-    found = next(rows, [])
+    rows = csv_rows(content, label)
+    _, found = next(rows, (1, []))
     if found != header:
         raise DataError(
             f"{label}, line 1: expected {','.join(header)!r}, found {_shown(','.join(found))}"
         )
-    for row in rows:
-        where = f"{label}, line {rows.line_num}"
+    for number, row in rows:
+        where = f"{label}, line {number}"
         if row and len(row) != len(header):
             raise DataError(f"{where}: expected {','.join(header)}, found {len(row)} fields")
         if row:
             yield where, row
+
+
+def csv_rows(content: bytes, label: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number of its last line, fields) of each row of a CSV file, the header too.
+
+    Raises:
+        DataError: it is not UTF-8, or its quotes do not match; names the file and the line.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = re.split(rb"\r\n|\r|\n", error.object[: error.start])
+        byte = error.object[error.start]
+        raise DataError(
+            f"{label}, line {len(before)}: expected text in UTF-8, found the byte 0x{byte:02x}"
+        ) from None
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise DataError(
+            f"{label}, line {rows.line_num}: expected fields of a CSV file, found: {error}"
+        ) from None
 
 
 # --- the paper's files ---------------------------------------------------------------------------
@@ -456,8 +486,9 @@ def _read_negatives(content, label, test_user, test_item):
     """Return the candidates (E, C) of lines `(user,item) n1 … nC`, one for each test row."""
     rows = len(test_user)
     table = None
-    # Nothing but digits, tabs and one pair of brackets with one comma a line: all numbers at once.
-    if all(content.count(mark) == rows for mark in (b"(", b",", b")\t")):
+    # All brackets and commas are those of pairs at the start of lines: all numbers at once.
+    pairs = re.findall(rb"\n\([0-9]+,[0-9]+\)\t", b"\n" + content)
+    if all(content.count(mark) == rows for mark in (b"(", b",", b")")) and len(pairs) == rows:
         flat = content.translate(bytes.maketrans(b",", b"\t"), b"()")
         first = next(numbered_lines(flat))[1]
         columns = _parse_fast(flat, ("item",) * (first.count("\t") + 1), "\t", 0)
@@ -535,18 +566,19 @@ def _check_range(content, label, index, limit, what):
 
 
 def _check_one_row_a_user(test_user, num_users, content, label):
-    rows = np.bincount(test_user, minlength=num_users)
+    users, rows = np.unique(test_user, return_counts=True)
     if (rows > 1).any():
-        user = int(np.argmax(rows > 1))
+        user = users[np.argmax(rows > 1)]
         row = np.flatnonzero(test_user == user)[1]
         raise DataError(
             f"{label}, line {_line_of_row(content, row)}: expected one line a user, "
             f"found user {user} again"
         )
-    if (rows == 0).any():
+    if len(users) < num_users:  # which may be two billion, where an index is no index
+        missing = np.flatnonzero(users != np.arange(len(users)))
         raise DataError(
             f"{label}: expected one line for each of the {num_users} users, found none for user "
-            f"{int(np.argmin(rows))}"
+            f"{missing[0] if len(missing) else len(users)}"
         )
 
 

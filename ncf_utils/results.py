@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
+from .errors import DataError
 from .parameters import KINDS
 
 MIME = "application/vnd.ncf.result+json"
@@ -150,11 +151,18 @@ def read_records(path):
         ValueError: a line is not a JSON object; the message names file and line.
     """
     rows = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    lines = Path(path).read_bytes().split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
         try:
-            rows.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
-            raise ValueError(f"{path}, line {number}: expected a JSON object") from None
+            row = json.loads(line.decode())
+            json.dumps(row, allow_nan=False)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}: expected a JSON object")
+        rows.append(row)
     return rows
 
 
@@ -192,9 +200,26 @@ def add_rows(path, rows, parameters=()):
 
 
 def read_rows(path):
-    """The rows of a results CSV, as dicts of column -> text."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, restval=""))
+    """The rows of a results CSV, as dicts of column -> text.
+
+    Raises:
+        DataError: it is no CSV file, a column stands there twice, or a row has too few or too many
+            fields; the message names file and line.
+    """
+    from .readers import csv_rows
+
+    rows = ((number, row) for number, row in csv_rows(Path(path).read_bytes(), path) if row)
+    _, header = next(rows, (1, []))
+    if len(set(header)) < len(header):
+        raise DataError(f"{path}, line 1: expected names that differ, found {','.join(header)}")
+    found = []
+    for number, row in rows:
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, line {number}: expected {len(header)} fields, found {len(row)}"
+            )
+        found.append(dict(zip(header, row, strict=True)))
+    return found
 
 
 def row_key(row, names):

@@ -101,6 +101,8 @@ BAD_RATINGS = [
     ("ratings.csv", b"2,50,4,800", b"2,5_0,4,800", 7, "item: expected a whole number", "'5_0'"),
     ("ratings.csv", b"2,50,4,800", b'2,"50",4,800', 7, "item: expected a whole number", "'\"50\"'"),
     ("ratings.csv", b"2,50,4,800", b"2,9876543210,4,8", 7, "expected 2147483647 at most", "9876"),
+    ("ratings.csv", b"2,50,4,800", b"2,50,4,1e999", 7, "timestamp: expected a finite", "'1e999'"),
+    ("ratings.csv", b"2,50,4,800", b"2," + b"9" * 5000 + b",4,8", 7, "2147483647 at most", "..."),
     ("ratings.csv", b"2,50,4,800", b"2,50,4,soon", 7, "timestamp: expected a number", "'soon'"),
     ("ratings.csv", b"7,100,5,4\n", b"7,100", 14, "4 fields with commas", "found 2"),
     ("ratings.csv", b"2,50,4,800", b"2,20,4,800", 7, "each pair once", "user 2, item 20 again"),
@@ -113,6 +115,10 @@ BAD_RATINGS = [
     ("movies.csv", b"30,Third (1997),Action", b"30,Third", 4, "movieId,title,genres", "2 fields"),
     ("movies.csv", b"\n30,", b"\nx,", 4, "movie: expected a whole number", "'x'"),
     ("movies.csv", b"\n30,", b"\n20,", 4, "each movie once", "20 again"),
+    ("movies.csv", b"Third (1997)", b'"Third (1997)', 12, "fields of a CSV file", "end of data"),
+    ("movies.csv", b"Third (1997)", b'"Third" (1997)', 4, "fields of a CSV file", "',' expected"),
+    ("movies.csv", b"Third (1997)", b"x" * 200_000, 4, "fields of a CSV file", "field limit"),
+    ("movies.csv", b"Third (1997)", b"Caf\xe9", 4, "expected text in UTF-8", "the byte 0xe9"),
     ("movies.csv", b"movieId,title", b"movieId,name", 1, "movieId,title,genres", "movieId,name"),
     ("movies.dat", b"30::Third (1997)::Action", b"30::Third", 3, "3 fields with '::'", "Third"),
     ("u.item", b"30|Third (1997)|", b"30|", 3, "24 fields with '|'", "30|"),
@@ -291,6 +297,8 @@ BAD_PAPER = [
     ("test.negative", b"\t10\t11", b"\t10\t-3", 2, "candidate 5: expected a whole", "'-3'"),
     ("test.negative", b"\t10\t11", b"\t10,11", 2, "candidate 4: expected a whole", "'10,11'"),
     ("test.negative", b"\t10\t11", b"\t10\t9000", 2, "dense item indices from 0", "9000"),
+    ("test.negative", b"(1,0)", b"()1,0)", 2, "user: expected a whole number", "')1'"),
+    ("test.negative", b"(1,0)\t1\t2", b"(1)\t0,1\t2", 2, "(user,item) and candidates", "(1)"),
     ("test.negative", b"(1,0)", b"1,0", 2, "(user,item) and candidates", "1,0"),
     ("test.negative", b"(1,0)", b"(1;0)", 2, "(user,item) and candidates", "(1;0)"),
     ("test.negative", b"(1,0)", b"(1,3)", 2, "expected (1,0)", "(1,3)"),
@@ -347,6 +355,17 @@ def test_user_without_a_test_row(tmp_path):
     folder = paper(tmp_path, test_rating=test, test_negative=negative)
     with pytest.raises(DataError, match="one line for each of the 3 users, found none for user 1"):
         load(folder)
+
+
+def test_a_user_beyond_all_others_takes_no_memory(tmp_path):
+    """A count for each of two billion users would need 16 gigabytes."""
+    train = data_files.PAPER["toy.train.rating"] + b"2147483647\t1\t1\t1\n"
+    folder = paper(tmp_path, train_rating=train)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="each of the 2147483648 users, found none for user 3"):
+        load(folder)
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
 
 
 def test_held_out_item_in_training(tmp_path):
@@ -412,6 +431,19 @@ def test_slow_and_fast_parsers_agree(monkeypatch):
     for a, b in zip(fast, slow, strict=True):
         assert a.tolist() == b.tolist()
     assert fast[0].dtype == slow[0].dtype == np.int64
+
+
+@pytest.mark.parametrize("blank", ["", "\u00a0\n"], ids=["fast", "slow"])
+def test_times_in_nanoseconds_keep_every_digit(blank):
+    """A float has 53 bits: it cannot tell these two apart."""
+    times = [10**18 + 1, 10**18]
+    content = blank + "".join(f"0,{item},1,{time}\n" for item, time in enumerate(times))
+    time = parse_table(content.encode(), "x", ("user", "item", "rating", "timestamp"), ",")[3]
+    assert time.tolist() == times and time.dtype == np.int64
+
+
+def test_a_byte_order_mark_alone_is_a_blank_line():
+    assert parse_table(b"\xef\xbb\xbf\n1 2\n", "x", ("user", "item"), " ")[1].tolist() == [2]
 
 
 def test_fast_parser_is_used(monkeypatch, tmp_path):

@@ -1,0 +1,134 @@
+"""`python -m trust`: each kind of trial, small, and that the judges see what is wrong."""
+
+import json
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ncf_utils.errors import DataError
+from trust import __main__ as trust_main
+from trust import fuzz, oracle, page
+
+# --- broken files --------------------------------------------------------------------------------
+
+
+def test_no_broken_file_is_lost(capsys):
+    """Some hundreds of inputs of every kind, the same each time; the command tries far more."""
+    figures, _ = fuzz.measure(inputs=len(fuzz.KINDS) * 50, seed=1)
+    assert capsys.readouterr().out == ""
+    assert set(figures) == set(fuzz.KINDS)
+    for row in figures.values():
+        assert row["tried"] == 50 == row["read right"] + row["caught"] and row["lost"] == 0
+        assert row["read right"] >= 5 and row["caught"] >= 5
+
+
+BYTES = [bytes([byte]) for byte in b'0123456789.-+eE \t\n\r,:"\x00\xff'] + [b"\xef\xbb\xbf", b"::"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["ratings.csv", "ratings.dat", "u.data"]), st.data())
+def test_any_line_of_a_table_is_judged_alike(kind, data):
+    """Lines of any bytes that numbers and their surroundings are made of."""
+    sep = fuzz.SEPARATORS[kind]
+    field = st.sampled_from(fuzz.HOSTILE) | st.lists(st.sampled_from(BYTES), max_size=5).map(
+        b"".join
+    )
+    line = st.lists(field | st.just(b"7"), min_size=4, max_size=4).map(sep.join)
+    lines = [b"1,2,3,4".replace(b",", sep), *data.draw(st.lists(line, max_size=3))]
+    header = [oracle.HEADERS[kind].encode()] if kind == "ratings.csv" else []
+    outcome, why = fuzz.judge(kind, {kind: b"\n".join([*header, *lines])})
+    assert outcome != "lost", why
+
+
+@pytest.mark.parametrize(
+    "number, read, why",
+    [
+        (0, lambda *_: 1 / 0, "crashed: ZeroDivisionError"),
+        (0, lambda *_: int("x"), "crashed: ValueError"),
+        (0, lambda *_: time.sleep(9), "not done after 0.2 s"),
+        (0, lambda *_: [[1], [2], [3], [4]], "read as"),
+        (0, lambda *_: refuse("data/ratings.csv, line 1: expected x"), "a valid input was refused"),
+        (1, lambda *_: refuse("data/u.data: something"), "does not say what is wrong where"),
+        (1, lambda *_: refuse("data/u.data, line 9: expected x"), "names ('u.data', 9), not one"),
+        (1, lambda *_: refuse("data/ratings.dat, line 1: expected x"), "names ('ratings.dat', 1)"),
+        (1, lambda *_: [[7], [1], [4], [100]], "accepted, in spite of [('u.data', 2)]"),
+    ],
+)
+def test_the_judge_sees_what_is_wrong(monkeypatch, number, read, why):
+    kind, files = [
+        ("ratings.csv", {"ratings.csv": b"userId,movieId,rating,timestamp\n7,1,4,100\n"}),
+        ("u.data", {"u.data": b"7\t1\t4\t100\n7\t1.5\t4\t100\n"}),
+    ][number]
+    assert fuzz.judge(kind, files) == (("read", ""), ("refused", ""))[number]
+    monkeypatch.setattr(fuzz, "LIMIT", 0.2)
+    monkeypatch.setattr(fuzz, "read", read)
+    outcome, found = fuzz.judge(kind, files)
+    assert outcome == "lost" and why in found
+
+
+def refuse(message):
+    raise DataError(message)
+
+
+def test_the_oracle_reads_a_title_with_every_mark():
+    text = b'\xef\xbb\xbfmovieId,title,genres\r\n7,"a, ""b""\r\nc",x\n\n8, d ,\r'
+    found, faults = oracle.movies("movies.csv", {"movies.csv": text})
+    assert found == {7: ('a, "b"\r\nc', "x"), 8: ("d", "")} and not faults
+
+
+def test_an_input_is_the_same_whenever_it_is_made():
+    assert fuzz.make(12, 3) == fuzz.make(12, 3) != fuzz.make(12, 4)
+
+
+# --- the command and its page --------------------------------------------------------------------
+
+
+@pytest.fixture
+def kinds(monkeypatch):
+    """Kinds whose `measure` is told; their options."""
+    module = type(random)("told")
+    module.__doc__ = "Told things,\nof two lines.\n\nMore."
+    module.measure = lambda times=3, lost=0: (
+        {"rows": {"tried": times, "caught": times - lost, "lost": lost, "seconds": 0.5}},
+        f"{times} were tried.",
+    )
+    monkeypatch.setattr(trust_main, "KINDS", ("told_once", "told_twice"))
+    monkeypatch.setattr(trust_main, "import_module", lambda *_: module)
+
+
+def test_a_kind_is_measured_stored_and_shown(kinds, tmp_path, capsys):
+    assert trust_main.main(["--out", str(tmp_path), "told-twice", "--times", "1234"]) == 0
+    assert "told_twice tried 1,234 caught 1,234 lost 0" in capsys.readouterr().out
+    assert trust_main.main(["--out", str(tmp_path), "told-once", "--lost", "1"]) == 1
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results) == ["told_once", "told_twice"], "in the order of the page"
+    assert results["told_twice"]["options"] == {"times": 1234, "lost": 0}
+    text = (tmp_path / "README.md").read_text()
+    assert text == page.render(results)
+    assert "| Told things, of two lines | 1,234 | 1,234 | 0 |" in text
+    assert "| rows | 3 | 2 | 1 | 0.5 |" in text
+    assert "`--times 1234` `--lost 0`" in text
+    (tmp_path / "README.md").unlink()
+    assert trust_main.main(["--out", str(tmp_path), "--page"]) == 0
+    assert (tmp_path / "README.md").read_text() == text
+    (tmp_path / "results.json").write_text("[")
+    with pytest.raises(SystemExit, match="expected results of an earlier run"):
+        trust_main.main(["--out", str(tmp_path), "--page"])
+
+
+def test_every_kind_has_a_heading_and_options_with_defaults():
+    for kind in trust_main.KINDS:
+        module = __import__(f"trust.{kind}", fromlist=["measure"])
+        assert trust_main.title(module)
+        options = trust_main._options(module).values()
+        assert all(isinstance(default, (int, str)) for default in options)
+
+
+def test_the_page_kept_here_is_that_of_the_results_kept_here(root):
+    folder = root / "trust"
+    stored = trust_main.read(folder / "results.json")
+    assert (folder / "README.md").read_text(encoding="utf-8") == page.render(stored)
+    assert set(stored) == set(trust_main.KINDS)
