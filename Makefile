@@ -42,9 +42,10 @@ test: $(READY) ## lint, unit tests, and every notebook against its stored output
 	$(BIN)/pytest
 	$(BIN)/pytest notebooks $(NBVAL) --nbval-current-env --nbval-cell-timeout 300 -n 2 --dist loadfile
 
+# The settings in .jupyter: JupyterLab fetches no news, and does not ask whether it may.
+lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/.jupyter$(addprefix :,$(JUPYTER_CONFIG_PATH))
 lab: $(READY) ## open the course in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
-		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 		$(if $(NO_BROWSER),--no-browser) $(LAB_OPTIONS)
 
 bench: $(READY) ## measure speed and memory, and write benchmarks/README.md
