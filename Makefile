@@ -12,6 +12,8 @@ BENCH ?=
 # Stored outputs come out again to the last digit on Linux, x86-64; elsewhere the sums differ, and
 # the notebooks are run without comparing them: their asserts must hold.
 NBVAL ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),--nbval,--nbval-lax)
+# For `make serve`.
+PORT ?= 8000
 # Given to JupyterLab.
 LAB_OPTIONS ?=
 
@@ -26,12 +28,12 @@ export NCF_DEVICE ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab bench refresh student format clean
+.PHONY: help course test lab bench refresh student book serve browser format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo '  Variables: NOTEBOOK="08*" JOBS=2 VENV=.venv PYTHON=python3.12 PIP_OPTIONS="..." NO_BROWSER=1'
+	@echo '  Variables: NOTEBOOK="08*" JOBS=2 VENV=.venv PYTHON=python3.12 PIP_OPTIONS="..." NO_BROWSER=1 PORT=8000'
 
 course: $(READY) ## execute every notebook into build/ and report what each measured
 	$(BIN)/ncf course $(NOTEBOOK) --jobs $(JOBS)
@@ -56,6 +58,16 @@ refresh: $(READY) ## execute the notebooks where they stand and store their outp
 
 student: $(READY) ## write a student edition, without outputs and solutions, into build/student
 	$(BIN)/ncf student
+
+book: $(READY) ## build the course site into build/book, from the stored outputs
+	$(BIN)/ncf book
+
+serve: ## serve the built site on this machine only
+	@test -f build/book/index.html || { echo 'build/book holds no site: make book' >&2; exit 1; }
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m http.server $(PORT) --bind 127.0.0.1 --directory build/book
+
+browser: book ## test the site in a real browser, which CHROMIUM names or the path finds
+	$(BIN)/pytest tests/browser
 
 format: $(READY) ## format the code and the notebooks
 	$(BIN)/ruff check --fix

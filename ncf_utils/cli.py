@@ -89,6 +89,10 @@ def _parser():
     student.set_defaults(command=_student)
     student.add_argument("--notebooks", default="notebooks", help="folder [%(default)s]")
     student.add_argument("--build", default="build", help="the edition goes here [%(default)s]")
+
+    book = commands.add_parser("book", help="build the course site from the stored outputs")
+    book.set_defaults(command=_book)
+    book.add_argument("--build", default="build", help="the site goes here [%(default)s]")
     return parser
 
 
@@ -226,4 +230,11 @@ def _student(options):
 
     written = student_edition(options.notebooks, options.build)
     print(f"{len(written)} notebooks without outputs and solutions: {written[0].parent}")
+    return 0
+
+
+def _book(options):
+    from .book import build_book
+
+    build_book(build=options.build)
     return 0
