@@ -18,7 +18,7 @@ import numpy as np
 
 from ncf_utils.readers import Raw
 
-FORMAT = 1  # raise it when what is stored, or how a file is read, changes
+FORMAT = 2  # raise it when what is stored, or how a file is read, changes
 ARRAYS = ("item", "indptr", "test_user", "test_item", "negatives", "user_ids", "item_ids")
 
 
@@ -82,6 +82,8 @@ def _read(place, key):
 
 def _unpack(stored):
     """Return the Raw that is stored, or None where its parts do not fit together."""
+    if sorted(stored["names"].tolist()) != sorted(stored.files):  # some may be absent, as written
+        return None
     arrays = {name: stored[name] for name in ARRAYS if name in stored}
     num_users, num_items = (int(n) for n in stored["sizes"])
     item, indptr = arrays["item"], arrays["indptr"]
@@ -126,6 +128,7 @@ def _write(place, key, raw):
     for name in ("user_ids", "item_ids"):
         if getattr(raw, name) is not None:
             arrays[name] = getattr(raw, name)
+    arrays["names"] = np.array([*arrays, "names"])
     try:
         parent.mkdir(parents=True, exist_ok=True)
         # An administrator may write anywhere; a folder marked read-only is left alone all the same.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas
 
 LARGEST = 2**31 - 1  # indices are int32 throughout
+# A member of an archive that is larger and was compressed more than that is no text, but a bomb.
+SMALL, DENSE = 2**24, 100
 
 COLUMNS = ("user", "item", "rating", "timestamp")
 PAPER = (".train.rating", ".test.rating", ".test.negative")  # after the prefix of the data set
@@ -74,15 +76,20 @@ class Files:
             return
         try:
             with zipfile.ZipFile(self.path) as archive:
-                names = [info.filename for info in archive.infolist() if not info.is_dir()]
-        except zipfile.BadZipFile as error:
-            raise DataError(f"{self.path}: expected a whole zip archive, found: {error}") from error
+                found = [info for info in archive.infolist() if not info.is_dir()]
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error}") from error
-        # A data set's files lie at the top of its archive or one folder down.
+        except Exception as error:  # a damaged archive ends in errors of zipfile, struct, codecs …
+            raise DataError(f"{self.path}: expected a whole zip archive, found: {error}") from error
+        # A data set's files lie at the top of its archive or, if not there, one folder down.
         self.members = {}
-        for name in sorted((n for n in names if n.count("/") <= 1), key=lambda n: n.count("/")):
-            self.members.setdefault(name.rsplit("/", 1)[-1], name)
+        for info in sorted(found, key=lambda info: "/" in info.filename):
+            folder, slash, name = info.filename.rpartition("/")
+            if slash and (folder in ("", "..") or "/" in folder):
+                continue
+            same = self.members.setdefault(name, [])
+            if not same or bool(slash) == ("/" in same[0].filename):
+                same.append(info)
 
     def has(self, name) -> bool:
         return (self.path / name).is_file() if self.members is None else name in self.members
@@ -113,17 +120,33 @@ class Files:
             DataError: it is not there, or cannot be read.
         """
         self.source(name)
+        info = None if self.members is None else self._member(name)
         try:
-            if self.members is None:
+            if info is None:
                 return (self.path / name).read_bytes()
             with zipfile.ZipFile(self.path) as archive:
-                return archive.read(self.members[name])
+                return archive.read(info)
         except OSError as error:
             raise DataError(f"{self.label(name)}: cannot be read: {error}") from error
         except Exception as error:  # a damaged archive ends in errors of zipfile, zlib, struct …
             raise DataError(
                 f"{self.label(name)}: expected a whole member of a zip archive, found: {error}"
             ) from error
+
+    def _member(self, name):
+        """Return what an archive says of a member; refuse what is no text of a data set."""
+        info, *others = self.members[name]
+        if others:
+            raise DataError(
+                f"{self.label(name)}: expected one file of this name, found "
+                f"{_shown(info.filename)} and {_shown(others[0].filename)}"
+            )
+        if info.file_size > SMALL and info.file_size > DENSE * info.compress_size:
+            raise DataError(
+                f"{self.label(name)}: expected text, found {info.compress_size:,} bytes that "
+                f"would be {info.file_size:,}"
+            )
+        return info
 
 
 # --- tables of numbers ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ncf_utils.errors import DataError
 from trust import __main__ as trust_main
-from trust import fuzz, oracle, page
+from trust import archives, fuzz, oracle, page
 
 # --- broken files --------------------------------------------------------------------------------
 
@@ -81,6 +81,42 @@ def test_the_oracle_reads_a_title_with_every_mark():
 
 def test_an_input_is_the_same_whenever_it_is_made():
     assert fuzz.make(12, 3) == fuzz.make(12, 3) != fuzz.make(12, 4)
+
+
+# --- archives ------------------------------------------------------------------------------------
+
+
+def test_archives_made_to_break_something():
+    row, lost = archives.try_crafted()
+    assert not lost and row["lost"] == 0
+    assert row["tried"] == len(archives.crafted()) == row["caught"] + row["read right"]
+
+
+@pytest.mark.parametrize("trial", [archives.try_spoiled, archives.try_caches])
+def test_archives_and_caches_with_changed_bytes(trial):
+    row, lost = trial(60, seed=2)
+    assert not lost and row["tried"] == 60 and row["caught"] > 40 and row["read right"] > 0
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (lambda: 1 / 0, "crashed: ZeroDivisionError"),
+        (lambda: b"0" * 10 * archives.ROOM, "crashed: MemoryError"),
+        (lambda: refuse("elsewhere: expected x"), "does not say what is wrong where"),
+    ],
+)
+def test_the_judge_of_archives_sees_what_is_wrong(tmp_path, monkeypatch, change, why):
+    path = tmp_path / "ml-x.zip"
+    path.write_bytes(archives.zipped(archives.DATA))
+    assert archives._judge(path, True) == ("read right", "")
+    assert archives._judge(path, False) == ("lost", "was accepted")
+    path.write_bytes(archives.zipped(archives.DATA | {"ratings.csv": fuzz._lines("x")}))
+    assert archives._judge(path, False) == ("caught", "")
+    assert archives._judge(path, True)[0] == "lost"
+    monkeypatch.setattr(archives.readers, "read_ratings", lambda _: change())
+    outcome, found = archives._judge(path, None)
+    assert outcome == "lost" and why in found
 
 
 # --- the command and its page --------------------------------------------------------------------
