@@ -1,110 +1,197 @@
-"""Where each question that learners ask, and each mistake that is common elsewhere, is dealt with.
+"""The course's pages beside the notebooks: questions, mistakes and words lead where they say.
 
-An entry: the question or mistake, the notebook (without the framework, where there are twins), and
-words that stand in the cell.
+`notebooks/QUESTIONS.md` says where each question that learners ask, and each mistake that is common
+elsewhere, is dealt with. `WORDS` are words of the place itself, so that a heading that stays while
+its lesson goes is noticed.
 """
 
 import json
 import re
+from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
-QUESTIONS = [
-    ("Why resample every epoch?", "04_negative_sampling", "## Why fresh ones every epoch?"),
-    ("Are negatives really negative?", "04_negative_sampling", "## Are negatives really negative?"),
-    ("Why four?", "10_negatives_and_depth", "*why four?*"),
-    ("With or without replacement?", "04_negative_sampling", "## With or without replacement?"),
-    ("May the test item be a training negative?", "04_negative_sampling", "avoiding it leaks"),
-    ("Why can't I reach the paper's HR?", "08_neumf", "Why can't I reach the paper's HR?"),
-    ("Why is full-ranking HR only 3 %?", "05_evaluation", "full-ranking HR only a few per cent"),
-    ("Is it log2(rank + 1) or + 2?", "05_evaluation", "These are the same. Mixed up"),
-    ("Why does the validation loss rise?", "05_evaluation", "## Why does the validation loss rise"),
-    ("Where is the sigmoid?", "04_negative_sampling", "## Where is the sigmoid?"),
-    ("How do I pre-train, and SGD or Adam after?", "08_neumf", "**Why not Adam?**"),
-    ("Are factors the embedding size?", "07_mlp", "**Are factors the embedding size"),
-    ("Why Hadamard and not dot?", "03_hadamard_product", "### Why Hadamard and not dot?"),
-    ("Is a layer missing in GMF?", "06_gmf", "**Is a layer missing?**"),
-    ("Is an embedding a Linear?", "02_one_hot_and_embedding", "**Is an embedding a Linear over"),
-    ("How do I get the top ten for one user?", "14_serving", "## The top ten for one user"),
-    ("What about a new user?", "14_serving", "**What about a new user?**"),
-    (
-        "Why is the GPU slower than the CPU?",
-        "14_serving",
-        "**Why is the GPU slower than the CPU?**",
-    ),
-    ("What is a good batch size?", "15_scaling_out", "## What is a good batch size?"),
-    ("How long should it take?", "06_gmf", "**How long should it take?**"),
-]
-MISTAKES = [
-    ("best epoch picked on the test items", "11_the_paper_rerun", "## Three ways to report one"),
-    ("the positive among its own candidates", "05_evaluation", "156 of 6,040 rows"),
-    (
-        "ties decide what a constant model scores",
-        "05_evaluation",
-        "For the constant model the rule",
-    ),
-    ("natural logarithm in NDCG", "05_evaluation", "the natural logarithm inflates every value"),
-    ("negatives that avoid the test item", "04_negative_sampling", "The leaking one finds"),
-    ("negatives drawn once", "04_negative_sampling", "With the same negatives in every epoch"),
-    ("a rejection loop without an end", "04_negative_sampling", "The `while` is the rejection"),
-    ("range of items from the users", "04_negative_sampling", "`num_users` instead of `num_items`"),
-    ("raw ids as indices", "02_one_hot_and_embedding", "The cure is to number afresh"),
-    ("MF embeddings in the MLP branch", "08_neumf", "tower is fed with the *GMF* tables"),
-    ("pre-trained weights without biases", "08_neumf", "tower's weights but not its biases"),
-    ("a sigmoid inside a loss that has one", "04_negative_sampling", "look for a second sigmoid"),
-    ("N(0, 1) embeddings", "08_neumf", r"$\mathcal N(0, 1)$"),
-    (
-        "no ReLU between the layers",
-        "10_negatives_and_depth",
-        "linear layers, however many, are one",
-    ),
-    ("L2 so large that all scores tie", "05_evaluation", "too strong a penalty has pushed to zero"),
-    ("L2 on P and Q but not on h", "12_ncf_against_mf", "## A penalty that h undoes"),
-    ("full ranking beside 99 candidates", "05_evaluation", "## A hundred films, or all of them?"),
-    ("training items left in the full ranking", "05_evaluation", "with training films left in"),
-    ("factors that mean three things", "07_mlp", "Predictive factors are what the output layer"),
-    ("layer lists read with eval", "10_negatives_and_depth", "read as data, never with `eval`"),
-    ("whole models pickled", "14_serving", "The usual alternative, a pickle"),
-]
+# Question, as on the page -> words under the heading that the page links to.
+WORDS = {
+    "Why resample every epoch?": "## Why fresh ones every epoch?",
+    "Are negatives really negative?": "one that the user did not watch *so far*",
+    "Why four?": "*why four?*",
+    "With or without replacement?": "Forbidding repeats would cost time",
+    "May the test item be a training negative?": "a test item may be a training negative",
+    "Why can't I reach the paper's HR?": "Why can't I reach the paper's HR?",
+    "Why is full-ranking HR only 3 %?": "full-ranking HR only a few per cent",
+    "Is it log2(rank + 1) or + 2?": "These are the same. Mixed up",
+    "Why does the validation loss rise?": "HR asks only for the *order* of scores",
+    "Is a difference of one point real?": "the *paired* bootstrap",
+    "Is an embedding a Linear?": "**Is an embedding a Linear over",
+    "Why not feed the id itself?": "a model believes every number it is given",
+    "Why Hadamard and not dot?": "a sum cannot be undone",
+    "Does a dot product need normalised vectors?": "a dot product needs no normalised vectors",
+    "Is a layer missing in GMF?": "**Is a layer missing?**",
+    "Are factors the embedding size?": "**Are factors the embedding size",
+    "Where is the sigmoid?": "In the loss, not in the model",
+    "How do I pre-train, and SGD or Adam after?": "**Why not Adam?**",
+    "Do I need the network at all?": "any network has to beat MF, ALS and EASE",
+    "How do I get the top ten for one user?": "**How do I get the top ten for one user?**",
+    "What about a new user?": "**What about a new user?**",
+    "And what about a new user, without any training?": "No training, no table row",
+    "Why is the GPU slower than the CPU?": "**Why is the GPU slower than the CPU?**",
+    "What is a good batch size?": "The fastest one that still learns as well",
+    "How long should it take?": "**How long should it take?**",
+}
+MISTAKES = {
+    "the best epoch is picked on the test items": "The paper reports the first",
+    "the positive stands among its own candidates": "156 of 6,040 rows",
+    "ties decide": "For the constant model the rule",
+    "NDCG with a natural logarithm": "the natural logarithm inflates every value",
+    "training negatives avoid the test item": "The leaking one finds",
+    "negatives are drawn once, and reused": "With the same negatives in every epoch",
+    "a rejection loop without an end": "a training that hangs, without a message",
+    "the range of items is taken from the number of users": "below the number of *films*",
+    "raw ids are used as indices": "The cure is to number afresh",
+    "the MLP branch is fed with the MF embeddings": "tower is fed with the *GMF* tables",
+    "pre-trained weights are copied without biases": "tower's weights but not its biases",
+    "a sigmoid inside a loss that has one": "look for a second sigmoid",
+    "embeddings drawn from N(0, 1)": r"$\mathcal N(0, 1)$",
+    "no ReLU between the layers": "linear layers, however many, are one",
+    "an L2 penalty so large that all scores tie": "too strong a penalty has pushed to zero",
+    "an L2 penalty on P and Q, but not on h": "halve both tables and multiply `h`",
+    "a full ranking beside 99 candidates": "A recommender in service does not choose among",
+    "training items are left in the full ranking": "films from *training* have to be taken out",
+    "“factors” that mean three things": "Predictive factors are what the output layer",
+    "lists of layers are read with `eval`": "read as data, never with `eval`",
+    "whole models are pickled": "The usual alternative, a pickle",
+}
+LINK = r"\[(?P<label>[^\]]+)\]\((?P<file>[\w.]+\.ipynb)#(?P<anchor>[^\s)]+)\)"
 
 
-def texts(notebook):
-    """The cells of a notebook, or of each of its twins."""
-    paths = sorted((ROOT / "notebooks").glob(f"{notebook}*.ipynb"))
-    assert paths, f"there is no notebook {notebook}"
-    for path in paths:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        yield path.name, ["".join(cell["source"]) for cell in cells]
+def page(name):
+    return (NOTEBOOKS / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("what", "notebook", "words"), QUESTIONS + MISTAKES, ids=lambda value: value
-)
-def test_it_is_dealt_with_where_the_map_says(what, notebook, words):
-    for name, cells in texts(notebook):
-        assert any(words in cell for cell in cells), f"{name}: {words!r} does not stand there"
+@cache
+def cells(file):
+    """The Markdown and code of a notebook's cells, and whether it is Markdown."""
+    parts = json.loads(page(file))["cells"]
+    return [("".join(cell["source"]), cell["cell_type"] == "markdown") for cell in parts]
 
 
-def test_the_map_is_whole():
-    assert (
-        len({what for what, *_ in QUESTIONS}) == 20 and len({what for what, *_ in MISTAKES}) == 21
-    )
+@cache
+def sections(file):
+    """heading -> all that stands under it, up to the next heading."""
+    found, under = {}, None
+    for source, is_markdown in cells(file):
+        for part in re.split(r"^(?=#+ )", source, flags=re.MULTILINE) if is_markdown else [source]:
+            if is_markdown and (head := re.match(r"#+ (.*)", part)):
+                under = found.setdefault(head[1], [])
+            if part:  # the first cell begins with the title
+                under.append(part)
+    return {heading: "\n".join(parts) for heading, parts in found.items()}
 
 
-def test_the_glossary_names_notebooks_that_use_the_term():
-    """Each row has a Chinese term and a link to a notebook that has the term, or its letters."""
-    text = (ROOT / "notebooks" / "GLOSSARY.md").read_text(encoding="utf-8")
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
-    terms = [row[0].removeprefix("| ") for row in rows]
+def twins(file):
+    """A notebook, and its twin where there is one."""
+    return sorted({file, file.replace("_pytorch", "_keras")})
+
+
+def questions():
+    """question -> (its answer, its link) on the page."""
+    entry = re.compile(rf"^\*\*(?P<question>[^*]+\?)\*\* (?P<answer>.+) {LINK}$", re.MULTILINE)
+    return {found["question"]: found for found in entry.finditer(page("QUESTIONS.md"))}
+
+
+def mistakes():
+    """mistake -> (how it shows, its link) on the page."""
+    row = re.compile(rf"^\| (?P<mistake>.+?) \| (?P<answer>.+?) \| {LINK} \|$", re.MULTILINE)
+    return {found["mistake"]: found for found in row.finditer(page("QUESTIONS.md"))}
+
+
+ENTRIES = questions() | mistakes()
+
+
+def test_the_page_and_the_map_have_the_same_entries():
+    text = page("QUESTIONS.md")
+    assert list(questions()) == list(WORDS) and list(mistakes()) == list(MISTAKES)
+    assert len(WORDS) >= 20 and len(MISTAKES) >= 21
+    # nothing on the page escapes the patterns above
+    assert text.count("\n**") == len(WORDS) and text.count("\n| ") == len(MISTAKES) + 2
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_it_is_dealt_with_where_the_page_says(entry):
+    link, words = ENTRIES[entry], (WORDS | MISTAKES)[entry]
+    number = link["file"][:2]
+    heading = link["label"] if link["label"] in sections(link["file"]) else link["label"][5:]
+    assert link["label"] in (heading, f"{number} · {heading}") and link["label"][:2] == number
+    assert link["anchor"] == heading.replace(" ", "-")
+    for file in twins(link["file"]):
+        assert heading in sections(file), f"{file}: there is no heading {heading!r}"
+        assert words in sections(file)[heading], f"{file}: {words!r} is not under {heading!r}"
+
+
+@pytest.mark.parametrize("question", questions())
+def test_an_answer_is_short(question):
+    sentences = re.split(r"(?<=[.?!])\s+(?=[A-Z[])", ENTRIES[question]["answer"])
+    assert len(sentences) <= 2 and sentences[-1].endswith("."), sentences
+
+
+@pytest.mark.parametrize("name", ["QUESTIONS.md", "GLOSSARY.md"])
+def test_links_of_the_pages_lead_somewhere(name):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page(name)):
+        file, _, anchor = target.partition("#")
+        assert (NOTEBOOKS / file).is_file(), target
+        if anchor:
+            heads = sections(file) if file.endswith(".ipynb") else glossary()
+            assert anchor in [head.replace(" ", "-") for head in heads], target
+
+
+@pytest.mark.parametrize("file", ["../README.md", "00_start_here.ipynb"])
+@pytest.mark.parametrize("name", ["QUESTIONS.md", "GLOSSARY.md"])
+def test_the_pages_are_linked_to(file, name):
+    assert re.search(rf"\]\((notebooks/)?{name}\)", page(file))
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def glossary():
+    """term -> what stands under its heading."""
+    parts = re.split(r"^## (.*)$", page("GLOSSARY.md"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def anchor_of(term):
+    """One anchor for JupyterLab, GitHub and Sphinx.
+
+    JupyterLab takes a heading as it is, the other two in small letters and without commas. So terms
+    are such headings; one with a capital letter has an anchor for JupyterLab before it.
+    """
+    return re.sub(r"[^a-z0-9-]", "", term.lower().replace(" ", "-"))
+
+
+def test_each_term_has_an_anchor():
+    text = page("GLOSSARY.md")
+    terms = list(glossary())
     assert len(terms) >= 35 and terms == sorted(terms, key=str.lower)
-    for term, row in zip(terms, rows, strict=True):
-        assert re.search(r"[\u4e00-\u9fff]", row[1]), term
-        file = re.search(r"\((\S+\.ipynb)\)", row[-1]).group(1)
-        cells = dict(texts(file.removesuffix(".ipynb")))[file]
-        lesson = " ".join(cells).lower().replace("-", " ").replace("\u2011", " ")
-        words = [part.strip().lower().replace("-", " ") for part in term.split(",")]
-        words = [word.removesuffix("@k") for word in words]
-        assert any(word in lesson for word in words), f"{file}: {term}"
+    assert len({anchor_of(term) for term in terms}) == len(terms)
+    for term in terms:
+        before = f'<a data-jupyter-id="{anchor_of(term)}"></a>\n\n## {term}\n'
+        assert anchor_of(term) == term.replace(" ", "-") or before in text, term
+    assert text.count("<a ") == sum(anchor_of(term) != term.replace(" ", "-") for term in terms)
+
+
+@pytest.mark.parametrize("term", glossary())
+def test_the_glossary_names_a_notebook_that_uses_the_term(term):
+    """Each entry has a Chinese term and a link to a notebook that has the term, or its letters."""
+    entry = glossary()[term]
+    assert re.search(r"[\u4e00-\u9fff]", entry)
+    [file] = re.findall(r"\((\S+\.ipynb)\)", entry)
+    lesson = " ".join(source for source, _ in cells(unquote(file)))
+    lesson = lesson.lower().replace("-", " ").replace("\u2011", " ")
+    words = [term, *re.findall(r"\*\*(\w+)[^*]*\*\*", entry)]
+    words += [term.partition(" and ")[2] or term]
+    assert any(word.lower().replace("-", " ") in lesson for word in words), file
