@@ -9,6 +9,7 @@ import re
 import statistics
 import textwrap
 from dataclasses import dataclass
+from itertools import combinations
 
 from .measuring import HIDDEN_LAYERS, ML_1M, NUM_FACTORS, NUM_NEGATIVES
 
@@ -519,12 +520,14 @@ Keras's `fit` includes compiling. Memory is the most that was resident.
     ]
 
 
-WHY_NOT_FLAT = """
+WHY_NOT_FLAT = """ But most of that is not growth: where the data grow, from any size to any larger
+one, an interaction becomes dearer by no more than {growth}.
 
 On the left of the figure, an epoch of few interactions has as many steps as any other: what a step
-costs by itself, and what Adam moves, is shared by fewer. On the right, tables, batches and the
-arrays of an epoch outgrow the processor's caches: rows that are looked up or shuffled come from
-memory, one by one, and so do the layers' outputs."""
+costs by itself, and what Adam moves, is shared by fewer. On the right, batches are larger too, and
+share a step's costs among more; but tables and the arrays of an epoch outgrow the processor's
+caches, so that rows that are looked up come from memory. More than 4 million positives are
+therefore drawn and shuffled piece by piece (`AT_ONCE` in `ncf_utils.sampler`)."""
 GROWTH_WORK = ("sampling", "training", "epoch", "evaluation")
 
 
@@ -562,7 +565,13 @@ def growth(result):
         for work in GROWTH_WORK
     }
     not_flat = [f"{work} ({count(ratio)})" for work, ratio in spread.items() if ratio > 1.25]
-    verdict = f"Not flat: {', '.join(not_flat)}.{WHY_NOT_FLAT}" if not_flat else "All of it is."
+    dearer = {
+        work: max(late[work] / early[work] for early, late in combinations(costs, 2))
+        for work in GROWTH_WORK
+    }
+    growth = ", ".join(f"{count(ratio)} ({work})" for work, ratio in dearer.items())
+    why = WHY_NOT_FLAT.format(growth=growth)
+    verdict = f"Not flat: {', '.join(not_flat)}.{why}" if not_flat else "All of it is."
     largest = result["rows"][-1]["peak"]["evaluation"]
     steps = result["rows"][0]["steps"]
     text = f"""
