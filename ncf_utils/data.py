@@ -481,18 +481,35 @@ def _find(name, data_dir, download, mirrors):
         archive = folder / f"{name}.zip"
         return archive if archive.is_file() else folder, None, True
     path = Path(name)
-    if (name and path.is_dir()) or (path.suffix == ".zip" and path.is_file()):
+    if (name and _is_folder(path)) or _is_archive(path):
         return path, None, False
-    if any(Path(name + end).is_file() for end in readers.PAPER):
+    if any(os.path.isfile(name + end) for end in readers.PAPER):
         return path.parent, path.name, False
-    known = (
-        [*DATASETS, *(p.name for p in data_dir.iterdir() if p.is_dir())] if data_dir else DATASETS
-    )
-    near = difflib.get_close_matches(name, known)
     if len(path.parts) > 1:
-        raise DataError(f"{name}: expected a folder, a zip archive or a file prefix, found none")
+        raise DataError(
+            f"data set {name!r}: expected a folder, a zip archive or a file prefix, found none"
+        )
+    known = known_names(data_dir)
+    near = difflib.get_close_matches(name, known)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
     raise DataError(f"unknown data set {name!r}: {hint}")
+
+
+def known_names(data_dir=None) -> list[str]:
+    """Return the names in `DATASETS` and those of the folders in `data_dir` (or NCF_DATA_DIR)."""
+    data_dir = _data_dir(data_dir)
+    found = sorted(data_dir.iterdir()) if data_dir and _is_folder(data_dir) else []
+    own = [path.name for path in found if _is_folder(path)]
+    return [*DATASETS, *(name for name in own if name not in DATASETS)]
+
+
+# os.path says no where pathlib raises: of a name that is too long, or holds a NUL.
+def _is_folder(path):
+    return os.path.isdir(path)
+
+
+def _is_archive(path):
+    return path.suffix == ".zip" and os.path.isfile(path)
 
 
 def _given(name, data_dir):
@@ -501,7 +518,7 @@ def _given(name, data_dir):
         return None
     folder = data_dir / name
     for path in (folder / f"{name}.zip", folder / name, folder, data_dir / f"{name}.zip"):
-        if path.is_dir() or (path.suffix == ".zip" and path.is_file()):
+        if _is_folder(path) or _is_archive(path):
             return path
     return None
 

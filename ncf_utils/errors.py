@@ -1,5 +1,13 @@
-"""The one error that reading data can end in."""
+"""Errors that speak to whoever gave a value or a file."""
 
 
-class DataError(ValueError):
+class OneLineError(ValueError):
+    """An error whose message says all: a notebook shows it alone, without a traceback."""
+
+    def _render_traceback_(self):
+        """What IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class DataError(OneLineError):
     """Data that cannot be used: its message names the file, the line and what was expected."""

@@ -10,13 +10,11 @@ import difflib
 import os
 import reprlib
 
+from .errors import OneLineError
 
-class ParameterError(ValueError):
+
+class ParameterError(OneLineError):
     """A notebook parameter has a bad value or a name that the notebook does not know."""
-
-    def _render_traceback_(self):
-        """What IPython shows in place of a traceback: the one line that matters."""
-        return [f"ParameterError: {self}"]
 
 
 # A kind is a function of one value: it returns the value to use, or raises ValueError saying what
@@ -98,14 +96,14 @@ def optional(kind):
 
 def dataset_name(value):
     """Kind: a name that `load_dataset` knows, or a path."""
-    from .data import DATASETS
+    from .data import known_names
 
+    names = known_names()
     if isinstance(value, str) and value.strip():
         # What is wrong with a path is for load_dataset to say.
-        if value in DATASETS or "/" in value or "\\" in value or os.path.exists(value):
+        if value in names or "/" in value or "\\" in value or os.path.exists(value):
             return value
-    names = ", ".join(map(repr, DATASETS))
-    raise ValueError(f"one of {names}, or a path{nearest(value, DATASETS)}")
+    raise ValueError(f"one of {', '.join(map(repr, names))}, or a path{nearest(value, names)}")
 
 
 #: Parameter name -> its kind. A notebook adds its own: ``check_parameters(globals(), name=kind)``.

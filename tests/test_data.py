@@ -173,6 +173,9 @@ def test_pinterest_37k():
         ("ncf-pinterest", r"did you mean ncf-pinterest-20"),
         ("zzz", r"unknown data set 'zzz': known are ml-latest-small, ml-100k"),
         (os.path.join("no", "such", "place"), r"expected a folder, a zip archive or a file prefix"),
+        ("no/" + 300 * "x", r"expected a folder, a zip archive or a file prefix"),
+        (300 * "x", r"unknown data set 'xxx"),
+        ("nul\0", r"unknown data set 'nul"),
         ("", r"unknown data set ''"),
     ],
 )

@@ -6,6 +6,7 @@ import math
 import nbformat
 import pytest
 
+from ncf_utils.errors import DataError
 from ncf_utils.parameters import (
     KINDS,
     ParameterError,
@@ -102,6 +103,14 @@ def test_values_at_the_edge(name, value, used):
     assert type(checked[name]) is type(used)
 
 
+def test_a_dataset_may_be_a_folder_of_the_data_folder(tmp_path, monkeypatch):
+    (tmp_path / "our-clicks").mkdir()
+    monkeypatch.setenv("NCF_DATA_DIR", str(tmp_path))
+    assert check_parameters({"dataset": "our-clicks"}) == {"dataset": "our-clicks"}
+    with pytest.raises(ParameterError, match="did you mean 'our-clicks'?"):
+        check_parameters({"dataset": "our-click"})
+
+
 def test_a_dataset_may_be_a_folder_that_exists(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -188,14 +197,14 @@ def test_checking_again_in_a_kernel_that_has_gone_on():
     assert check_parameters(namespace) == {"num_factors": 8}
 
 
-def test_ipython_shows_one_line():
-    assert ParameterError("epochs = 0: no")._render_traceback_() == [
-        "ParameterError: epochs = 0: no"
-    ]
+@pytest.mark.parametrize("error", [ParameterError, DataError])
+def test_ipython_shows_one_line(error):
+    assert error("epochs = 0: no")._render_traceback_() == [f"{error.__name__}: epochs = 0: no"]
 
 
 def test_each_notebook_checks_its_parameters_at_once(root):
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    folder = root / "notebooks"
+    for path in sorted([*folder.glob("*.ipynb"), *folder.glob("experiments/*.ipynb")]):
         code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
         tagged = ["parameters" in cell.metadata.get("tags", ()) for cell in code]
         if any(tagged):

@@ -16,7 +16,7 @@ from ncf_utils.results import write_whole
 
 HERE = Path(__file__).parent
 #: The modules that measure, in the order of the page.
-KINDS = ("fuzz", "archives")
+KINDS = ("fuzz", "archives", "faults", "kills", "sweep_kills", "parameters")
 
 
 def main(arguments=None):
