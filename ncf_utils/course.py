@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 
 from .parameters import ParameterError, nearest
 from .results import add_rows, read_records, recorded
@@ -250,7 +251,8 @@ def refresh_notebook(notebook, cell_timeout=None):
     """Execute a notebook as it stands and store its outputs in it.
 
     Nothing is written where a cell fails. What changes from run to run (times, the patch version
-    of Python) is left out of the file.
+    of Python) is left out of the file. The state of its widgets is stored with it, so that a page
+    made from the notebook shows them.
 
     Returns:
         Outcome.
@@ -262,6 +264,7 @@ def refresh_notebook(notebook, cell_timeout=None):
     os.environ.update(ENVIRONMENT | os.environ)
     start = time.perf_counter()
     content = nbformat.read(path, as_version=4)
+    content.metadata.pop("widgets", None)  # of an earlier run
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -284,8 +287,37 @@ def refresh_notebook(notebook, cell_timeout=None):
         "name": "python3",
     }
     content.metadata["language_info"] = {"name": "python"}
-    content.metadata.pop("widgets", None)
+    content = widgets_numbered(content, path.stem)
     part = path.with_name(path.name + ".part")
     part.write_text(nbformat.writes(content) + "\n", encoding="utf-8", newline="\n")
     os.replace(part, path)
     return Outcome(path.stem, time.perf_counter() - start, recorded(content)[1])
+
+
+def widgets_numbered(content, name):
+    """An executed notebook whose widgets have ids that are the same in every run.
+
+    ipywidgets draws an id at random for each widget. Here they follow from the notebook's name and
+    from the order in which the widgets were made. Fields of layouts and styles that hold nothing
+    are left out; who reads them knows that default.
+
+    Args:
+        content: the notebook, as nbformat reads it; its widgets' state stands in its metadata.
+        name: the notebook's name, so that two notebooks on a page share no id.
+
+    Returns:
+        The notebook, a copy where it has widgets.
+    """
+    import nbformat
+
+    stored = content.metadata.get("widgets", {})
+    text = nbformat.writes(content)
+    for saved in stored.values():
+        for number, drawn in enumerate(saved["state"]):
+            text = text.replace(drawn, uuid5(NAMESPACE_URL, f"{name} {number}").hex)
+    content = nbformat.reads(text, as_version=4)
+    for saved in content.metadata.get("widgets", {}).values():
+        for model in saved["state"].values():
+            if model["model_name"].endswith(("LayoutModel", "StyleModel")):
+                model["state"] = {k: v for k, v in model["state"].items() if v is not None}
+    return content

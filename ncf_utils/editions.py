@@ -42,6 +42,10 @@ def student_edition(notebooks="notebooks", build="build") -> list[Path]:
     from nbconvert.preprocessors import ClearOutputPreprocessor, Preprocessor
 
     class WithoutSolutions(Preprocessor):
+        def preprocess(self, notebook, resources):
+            notebook.metadata.pop("widgets", None)  # what widgets showed is an output, too
+            return super().preprocess(notebook, resources)
+
         def preprocess_cell(self, cell, resources, index):
             if cell.cell_type == "markdown":
                 cell.source = without_solutions(cell.source)

@@ -29,6 +29,15 @@ COLORS = {
 _AXES = {"num_negatives": "negatives for each positive", "num_layers": "hidden layers"}
 
 
+def axis_label(name):
+    """What an axis or a control calls a parameter.
+
+    >>> axis_label("num_layers"), axis_label("learning_rate")
+    ('hidden layers', 'learning rate')
+    """
+    return _AXES.get(name, name.replace("_", " "))
+
+
 def use_style():
     """Set matplotlib's defaults to the style of the course."""
     plt.rcParams.update(
@@ -143,11 +152,9 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
         if x == "predictive_factors":  # 8, 16, 32, 64
             ax.set_xscale("log", base=2)
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.set(
-            xlabel=_AXES.get(x, x.replace("_", " ")), ylabel=f"{metric.upper()}@10, 99 candidates"
-        )
+        ax.set(xlabel=axis_label(x), ylabel=f"{metric.upper()}@10, 99 candidates")
     handles = axes[0].get_legend_handles_labels()
-    title = None if by == "model" else _AXES.get(by, by.replace("_", " "))
+    title = None if by == "model" else axis_label(by)
     style = {"loc": "outside lower center", "ncols": 4, "fontsize": "small"}
     figure.legend(*handles, title=title, **style)
     return figure

@@ -9,6 +9,7 @@ import re
 import statistics
 from pathlib import Path
 from urllib.parse import unquote
+from uuid import NAMESPACE_URL, uuid5
 
 import nbformat
 import pytest
@@ -60,6 +61,12 @@ def length(cell):
 
 def has_image(output):
     return any(kind.startswith("image/") for kind in output.get("data", ()))
+
+
+def widget_id(output):
+    """The id of the widget that an output shows, None where it shows none."""
+    view = output.get("data", {}).get("application/vnd.jupyter.widget-view+json", {})
+    return view.get("model_id")
 
 
 def printed(cell):
@@ -150,13 +157,14 @@ def test_no_path_address_or_progress_bar_is_stored(path):
 def test_nothing_about_the_run_is_stored(path):
     """Times, the machine's Python and editors' settings are no part of a lesson."""
     stored = notebook(path)
-    assert set(stored.metadata) <= {"jupytext", "kernelspec", "language_info"}
+    assert set(stored.metadata) <= {"jupytext", "kernelspec", "language_info", "widgets"}
     assert stored.metadata.kernelspec == {
         "display_name": "Python 3", "language": "python", "name": "python3"
     }  # fmt: skip
     assert set(stored.metadata.get("language_info", ())) <= {"name"}
     for cell in stored.cells:
-        assert set(cell.metadata) <= {"tags", "mystnb", "lines_to_next_cell"}, cell.source[:80]
+        keys = {"tags", "mystnb", "slideshow", "lines_to_next_cell"}
+        assert set(cell.metadata) <= keys, cell.source[:80]
 
 
 @each_notebook
@@ -184,6 +192,29 @@ def test_no_assert_was_lost(path):
     listed = json.loads(ASSERTS.read_text(encoding="utf-8")).get(path.stem)
     assert asserts(path) == listed, "if that is meant: python tests/test_notebooks.py"
     assert len(listed) >= 5
+
+
+@each_notebook
+def test_widgets_are_stored_whole_labelled_and_beside_a_picture(path):
+    """A page made from the notebook shows its widgets; where none can be shown, there is more."""
+    stored = notebook(path)
+    cells = [cell for cell in code_cells(path) if any(map(widget_id, cell.outputs))]
+    saved = stored.metadata.get("widgets", {})
+    assert bool(saved) == bool(cells)
+    models = {name: model for part in saved.values() for name, model in part["state"].items()}
+    # Ids that follow from the notebook's name come out again in the next run.
+    expected = {uuid5(NAMESPACE_URL, f"{path.stem} {number}").hex for number in range(len(models))}
+    assert set(models) == expected
+    assert set(re.findall(r"IPY_MODEL_(\w+)", json.dumps(models))) <= expected
+    assert len(json.dumps(models)) < 400_000
+    assert not ABSOLUTE.search(" ".join(strings(models)))
+    for model in models.values():
+        if "disabled" in model["state"]:  # a control
+            assert model["state"]["description"], model["model_name"]
+    for cell in cells:
+        others = [output for output in cell.outputs if not widget_id(output)]
+        assert set(filter(None, map(widget_id, cell.outputs))) <= expected
+        assert any(has_image(o) or "text/html" in o.get("data", ()) for o in others), cell.source
 
 
 # --- parameters and record -----------------------------------------------------------------------
@@ -320,6 +351,7 @@ def test_twins_are_the_same_lesson(path):
     other = notebook(path.with_name(path.name.replace("_pytorch", "_keras"))).cells
     assert [cell.cell_type for cell in one] == [cell.cell_type for cell in other]
     for first, second in zip(one, other, strict=True):
+        assert first.metadata.get("slideshow") == second.metadata.get("slideshow"), first.source
         heads = [re.findall(r"^#+ .*", neutral(c.source), re.MULTILINE) for c in (first, second)]
         if first.cell_type == "markdown":
             assert heads[0] == heads[1]
