@@ -34,7 +34,7 @@ import numpy as np
 from ..parameters import nearest
 from ..results import write_whole
 
-NOTEBOOKS = ("01", "02", "03", "04", "05", "13", "14", "15")
+NOTEBOOKS = ("00", "01", "02", "03", "04", "05", "09", "10", "11", "12", "13", "14", "15")
 
 
 @dataclass(frozen=True)

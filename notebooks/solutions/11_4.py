@@ -1,0 +1,2 @@
+def seeds_needed(gain, std):
+    return int(np.floor(8 * (std / gain) ** 2)) + 1
