@@ -6,15 +6,17 @@ import contextlib
 import hashlib
 import os
 import re
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncf_utils.cache import cache_folder
+from ncf_utils.cache import cache_folder, part_of
 from ncf_utils.errors import DataError
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 PAPER = "https://raw.githubusercontent.com/hexiangnan/neural_collaborative_filtering/master/Data/"
+
+TIMEOUT = 30  # seconds that a server may say nothing
+LARGEST = 2**30  # bytes; the largest file that is published has a quarter
 
 
 @dataclass(frozen=True)
@@ -113,18 +115,16 @@ def _mirrors(given):
 
 def _fetch(remote, bases, folder, name):
     """Download one file from the first address that gives it."""
-    import pooch
     import requests
 
     failures = []
-    part = folder / f".{remote.file}.{uuid.uuid4().hex}.part"
+    part = part_of(folder / remote.file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for base in bases:
             url = f"{base.rstrip('/')}/{remote.file}"
-            get = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 18, timeout=30)
             try:
-                get(url, str(part), None)
+                _get(url, part)
             except requests.RequestException as error:
                 failures.append(f"{url}: {_reason(error)}")
                 continue
@@ -144,6 +144,23 @@ def _fetch(remote, bases, folder, name):
         + f"\nWithout a network, put it into a folder named {name} and let NCF_DATA_DIR (or "
         "data_dir) name the folder around that one; or name a mirror in NCF_MIRRORS."
     )
+
+
+def _get(url, part):
+    """Write what an address gives to a file, as long as it goes on and ends."""
+    import requests
+    from tqdm import tqdm
+
+    with requests.get(url, stream=True, timeout=TIMEOUT) as answer, open(part, "wb") as file:
+        answer.raise_for_status()
+        told = answer.headers.get("Content-Length", "")
+        size = int(told) if re.fullmatch("[0-9]{1,15}", told) else None
+        with tqdm(total=size, ncols=79, unit="B", unit_scale=True) as bar:
+            for chunk in answer.iter_content(1 << 18):
+                file.write(chunk)
+                bar.update(len(chunk))
+                if file.tell() > LARGEST:
+                    raise requests.RequestException(f"more than {LARGEST:,} bytes")
 
 
 def _reason(error):

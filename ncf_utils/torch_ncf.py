@@ -533,7 +533,11 @@ def save(model, path):
     Args:
         model: the model.
         path: the file to write, usually `*.safetensors`.
+
+    Raises:
+        OSError: the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -542,6 +546,8 @@ def save(model, path):
     try:
         save_file(model.state_dict(), partial, metadata)
         partial.replace(path)
+    except SafetensorError as error:  # a disk that is full, and the like
+        raise OSError(f"{path} cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
 

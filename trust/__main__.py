@@ -31,7 +31,8 @@ def main(arguments=None):
         now[name] = run(name, options)
         # Another kind may have been measured meanwhile, by another process.
         results = read(folder / "results.json") | {name: now[name]}
-        results = {each: results[each] for each in KINDS if each in results}
+        order = dict.fromkeys([*KINDS, *results])
+        results = {each: results[each] for each in order if each in results}
         write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
         print(" ".join(f"{column} {total:,}" for column, total in totals(now[name]).items()))
     from .page import render
@@ -78,8 +79,7 @@ def title(module):
 def read(path):
     """The stored results, kind by kind; none where there is no such file."""
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        return {kind: results[kind] for kind in KINDS if kind in results}
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError) as error:
