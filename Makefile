@@ -17,7 +17,7 @@ PORT ?= 8000
 # Given to JupyterLab.
 LAB_OPTIONS ?=
 
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
 # For `make lab`; the other targets set it themselves (ENVIRONMENT in ncf_utils/course.py).
@@ -28,7 +28,7 @@ export NCF_DEVICE ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab bench refresh student book serve browser format clean
+.PHONY: help course test lab bench refresh student book slides hosted serve browser format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -62,11 +62,17 @@ student: $(READY) ## write a student edition, without outputs and solutions, int
 book: $(READY) ## build the course site into build/book, from the stored outputs
 	$(BIN)/ncf book
 
+hosted: $(READY) ## write the course for Colab, with links for it and for Binder, into build/hosted
+	$(BIN)/ncf hosted
+
+slides: $(READY) ## write slides of every notebook, for a projector, into build/slides
+	$(BIN)/ncf slides
+
 serve: ## serve the built site on this machine only
 	@test -f build/book/index.html || { echo 'build/book holds no site: make book' >&2; exit 1; }
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m http.server $(PORT) --bind 127.0.0.1 --directory build/book
 
-browser: book ## test the site in a real browser, which CHROMIUM names or the path finds
+browser: book slides ## test site, slides and JupyterLab in a browser, which CHROMIUM names or the path finds
 	$(BIN)/pytest tests/browser
 
 format: $(READY) ## format the code and the notebooks

@@ -93,6 +93,14 @@ def _parser():
     book = commands.add_parser("book", help="build the course site from the stored outputs")
     book.set_defaults(command=_book)
     book.add_argument("--build", default="build", help="the site goes here [%(default)s]")
+
+    slides = commands.add_parser("slides", help="write each notebook's slides, for a projector")
+    slides.set_defaults(command=_slides)
+    slides.add_argument("--build", default="build", help="they go here [%(default)s]")
+
+    hosted = commands.add_parser("hosted", help="write the course for Colab, and links to it")
+    hosted.set_defaults(command=_hosted)
+    hosted.add_argument("--build", default="build", help="the edition goes here [%(default)s]")
     return parser
 
 
@@ -237,4 +245,19 @@ def _book(options):
     from .book import build_book
 
     build_book(build=options.build)
+    return 0
+
+
+def _slides(options):
+    from .slides import build_slides
+
+    build_slides(build=options.build)
+    return 0
+
+
+def _hosted(options):
+    from .hosted import hosted_edition
+
+    written = hosted_edition(build=options.build)
+    print(f"{len(written)} notebooks for Colab, and links to them: {written[0].parent.parent}")
     return 0
