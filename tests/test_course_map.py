@@ -195,3 +195,53 @@ def test_the_glossary_names_a_notebook_that_uses_the_term(term):
     words = [term, *re.findall(r"\*\*(\w+)[^*]*\*\*", entry)]
     words += [term.partition(" and ")[2] or term]
     assert any(word.lower().replace("-", " ") in lesson for word in words), file
+
+
+# --- from a lesson to its words ------------------------------------------------------------------
+
+LESSONS = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+TO_A_TERM = re.compile(r"\[([^\]]+)\]\(GLOSSARY\.md#([^)]+)\)")
+# No running text: headings, tables, what is folded, lists with numbers, the title's question.
+APART = re.compile(r"#|\||<|\*\*References|\d+\. |\*\*[^*]*\?\*\*$")
+NOT_READ_ON = re.compile(
+    r"`[^`\n]*`|\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|^Builds on.*?\. (?=[A-Z])", re.MULTILINE
+)
+
+
+def running_text(file):
+    """Line by line what is read on in a lesson, links to terms as they stand."""
+    text = "\n".join(source for source, is_markdown in cells(file) if is_markdown)
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [line for line in text.splitlines() if not APART.match(line)]
+
+
+def terms_of(file):
+    """(words, anchor) of each link of a lesson to a term, wherever it stands."""
+    return [link for source, _ in cells(file) for link in TO_A_TERM.findall(source)]
+
+
+@pytest.mark.parametrize("file", LESSONS)
+def test_a_lesson_links_a_few_words_to_the_glossary(file):
+    anchors = [anchor for _, anchor in terms_of(file)]
+    assert set(anchors) <= {anchor_of(term) for term in glossary()}
+    assert len(anchors) == len(set(anchors)) and 4 <= len(anchors) <= 10
+    running = TO_A_TERM.findall("\n".join(running_text(file)))
+    assert [anchor for _, anchor in running] == anchors, "a link in a heading, a list or code"
+
+
+@pytest.mark.parametrize("file", LESSONS)
+def test_the_first_use_of_a_word_is_the_link(file):
+    text = "\n".join(running_text(file))
+    for link in TO_A_TERM.finditer(text):
+        before = NOT_READ_ON.sub("", TO_A_TERM.sub(r"\1", text[: link.start()]))
+        assert not re.search(rf"(?<![\w-]){re.escape(link[1])}(?![\w@-])", before), link[1]
+
+
+@pytest.mark.parametrize("file", [file for file in LESSONS if "_pytorch" in file])
+def test_twins_link_the_same_words(file):
+    assert terms_of(file) == terms_of(file.replace("_pytorch", "_keras"))
+
+
+def test_each_term_is_linked_to_from_a_lesson():
+    linked = {anchor for file in LESSONS for _, anchor in terms_of(file)}
+    assert {anchor_of(term) for term in glossary()} == linked
