@@ -28,7 +28,7 @@ export NCF_DEVICE ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab bench refresh student book slides hosted serve browser format clean
+.PHONY: help course test lab bench refresh student book slides hosted serve browser audit format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -74,6 +74,11 @@ serve: ## serve the built site on this machine only
 
 browser: book slides ## test site, slides and JupyterLab in a browser, which CHROMIUM names or the path finds
 	$(BIN)/pytest tests/browser
+
+audit: $(READY) ## look for unsafe code, and for known faults of the pinned packages
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive ncf_utils
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive -ll benchmarks trust data
+	$(BIN)/python -m trust.advisories
 
 format: $(READY) ## format the code and the notebooks
 	$(BIN)/ruff check --fix

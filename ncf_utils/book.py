@@ -13,7 +13,7 @@ import os
 import posixpath
 import re
 import shutil
-import subprocess
+import subprocess  # nosec B404
 import tarfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -65,13 +65,15 @@ def build_book(root=".", build="build", report=print) -> Path:
         raise FileNotFoundError(f"{root}: no docs/conf.py there; call it in a checkout")
     packages = fetch_packages(root / "docs/package.json", build / "npm", report)
     source, site = build / "book-source", build / "book"
+    for folder in (source, site):  # a page that is no more would stay
+        shutil.rmtree(folder, ignore_errors=True)
     pages = gather(root, source)
     for package, files, folder in _VENDORED:
         for path in sorted(packages[package].glob(files)):
             _copy(path, site / "_static" / folder / path.name)
     _copy(_ipywidgets_licence(), site / "_static/html-manager/LICENSE.txt")
     jobs = str(os.cpu_count() or 1)
-    options = ["--builder", "html", "--doctree-dir", str(build / "book-doctrees")]
+    options = ["--builder", "html", "--doctree-dir", str(source / ".doctrees"), "--fresh-env"]
     quiet = ["--quiet", "--fail-on-warning", "--jobs", jobs]
     if build_main([*options, *quiet, str(source), str(site)]):
         raise OSError("Sphinx could not build the site; it says why above")
@@ -116,7 +118,8 @@ def _fetch(package, folder):
     fresh.mkdir(parents=True)
     command = ["npm", "pack", package, "--ignore-scripts", "--pack-destination", str(fresh)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=fresh)
+        # A list, without a shell, of names that stand in this package.
+        done = subprocess.run(command, capture_output=True, text=True, cwd=fresh)  # nosec B603
     except FileNotFoundError:
         raise FileNotFoundError("npm is not there, which the site needs: install Node.js") from None
     if done.returncode:
@@ -140,11 +143,11 @@ def _ipywidgets_licence():
 
 
 def gather(root, folder) -> list[str]:
-    """Write all that Sphinx is to read to a folder; what is there and the same stays untouched.
+    """Write all that Sphinx is to read to a folder.
 
     Args:
         root: the checkout.
-        folder: the site's sources; files in it that are not among them are removed.
+        folder: the site's sources.
 
     Returns:
         The pages, as paths in `folder`.
@@ -181,9 +184,6 @@ def gather(root, folder) -> list[str]:
 
     for name, text in pages.items():
         _write(folder / name, text)
-    for path in folder.rglob("*"):
-        if path.is_file() and path.relative_to(folder).as_posix() not in pages:
-            path.unlink()
     return [name for name in pages if name.endswith((".md", ".ipynb")) and name[0] != "_"]
 
 
@@ -601,11 +601,8 @@ def _number(value):
 
 
 def _write(path, text):
-    """Write a file where it is not there as it should be: Sphinx reads again what is newer."""
-    content = text.encode("utf-8") if isinstance(text, str) else text
-    if not path.is_file() or path.read_bytes() != content:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
 
 
 def _copy(start, end):

@@ -72,7 +72,7 @@ def crafted():
         "as it should be": (good, True),
         "without a folder": (zipped(DATA, inside=""), True),
         "with a name that climbs out beside the data": (zipped(DATA | {"../../../x": b"x"}), True),
-        "with an absolute name beside the data": (zipped(DATA | {"/../x": b"x"}, "/tmp/"), False),
+        "with an absolute name beside the data": (zipped(DATA | {"/../x": b"x"}, "/x/"), False),
         "data under a name that climbs out": (zipped(DATA, inside="../"), False),
         "data under an absolute name": (zipped(DATA, inside="/"), False),
         "data under a name with backslashes": (zipped(DATA, inside="..\\..\\"), False),

@@ -130,6 +130,7 @@ def checkpoints(kills, number):
     from ncf_utils import torch_ncf
 
     model = torch_ncf.GMF(300, 300, 64, seed=1)
+    torch_ncf.set_weights(model, _all(torch_ncf.get_weights(model), 0))
 
     def save_all(say, start, path):
         for value in range(start, start + 20):

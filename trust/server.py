@@ -135,7 +135,7 @@ def chunked_and_cut(answer):
 
 
 def bomb(answer):
-    packed = gzip.compress(b"0" * 10**8, 1)
+    packed = gzip.compress(b"0" * 3 * 10**7, 1)
     answer.say(content=packed, Content_Encoding="gzip", Content_Length=len(packed))
 
 
