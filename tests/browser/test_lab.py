@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,6 +43,7 @@ def course(root, tmp_path_factory):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.write(content, folder / "notebooks" / f"{NAME}.ipynb")
+    shutil.copy(root / "notebooks" / "GLOSSARY.md", folder / "notebooks")
     for beside in (".jupyter", "data", "benchmarks", "sweeps"):
         (folder / beside).symlink_to(root / beside)
     return folder
@@ -194,3 +196,51 @@ def test_a_lesson_is_run_solved_and_saved(lab, page, course, root):
     assert cell.source == WRONG.replace("<", "<=")
     assert "01.1: right" in cell.outputs[0].data["text/plain"]
     assert (root / "notebooks" / f"{NAME}.ipynb").read_bytes() == stored
+
+
+@pytest.mark.parametrize("term", ["bootstrap", "Hadamard product"])
+def test_a_word_leads_to_its_place_in_the_glossary(lab, page, course, term):
+    link = f"[a word](GLOSSARY.md#{term.lower().replace(' ', '-')})"
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    words = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(link)], metadata=kernel)
+    nbformat.write(words, course / "notebooks" / "words.ipynb")
+    open_notebook(page, lab, "words")
+    page.get_by_role("link", name="a word").click()
+
+    heading = page.locator(".jp-MarkdownViewer h2").filter(has_text=term)
+    heading.wait_for()
+    above = page.locator(".jp-MarkdownViewer").bounding_box()["y"]
+    for _ in range(50):
+        if 0 <= heading.bounding_box()["y"] - above < 60:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{heading.bounding_box()['y'] - above} pixels below the top")
+
+
+def test_a_slider_moves_the_picture(lab, page, course, root):
+    """Notebook 10's slider, after the cells that it needs: what is imported, and the first figure.
+
+    Nothing is trained for it.
+    """
+    whole = nbformat.read(root / "notebooks" / "10_negatives_and_depth.ipynb", as_version=4)
+    code = [cell for cell in whole.cells if cell.cell_type == "code"]
+    trained = next(i for i, c in enumerate(code) if "parameters" in c.metadata.get("tags", ()))
+    slider = next(cell for cell in code if "play.slide(by_negatives" in cell.source)
+    for cell in (part := nbformat.v4.new_notebook(cells=[*code[:trained], slider])).cells:
+        cell.outputs, cell.execution_count = [], None
+    part.metadata = {"kernelspec": whole.metadata.kernelspec}
+    nbformat.write(part, course / "notebooks" / "slider.ipynb")
+    open_notebook(page, lab, "slider")
+    run_all(page)
+    wait_for_the_last_cell(page, 60)
+
+    handle = page.locator(".widget-slider [role=slider]")
+    shown = page.locator(".widget-html-content img:visible")
+    handle.focus()
+    before = shown.get_attribute("alt")
+    assert before.startswith("HR@10 at ") and shown.evaluate("one => one.naturalWidth") > 300
+    page.keyboard.press("ArrowLeft")
+    page.locator(f".widget-html-content img[alt='{before}']").wait_for(state="hidden")
+    assert shown.count() == 1 and shown.get_attribute("alt") != before
+    page.keyboard.press("ArrowRight")
+    page.locator(f".widget-html-content img[alt='{before}']").wait_for()
