@@ -2,7 +2,9 @@
 
 import re
 from html import escape
+from pathlib import Path
 
+import imagesize
 from docutils import nodes
 
 project = "Neural Collaborative Filtering, hands on"
@@ -44,6 +46,7 @@ html_use_index = False
 html_theme_options = {
     "logo": {"text": project},
     "navbar_persistent": [],
+    "article_header_start": ["toggle-primary-sidebar.html", "framework-switch.html"],
     "footer_content_items": ["copyright.html", "extra-footer.html"],
     "extra_footer": "Text and code: MIT licence. Ratings: MovieLens, under GroupLens' conditions.",
     "show_navbar_depth": 1,
@@ -69,18 +72,6 @@ def twins(pagename, known):
     return pair if set(pair.values()) <= known else {}
 
 
-def switch(pagename, pair):
-    """The two links of which one leads to the twin."""
-    links = []
-    for framework, page in pair.items():
-        here = ' aria-current="page"' if page == pagename else ""
-        href = page.rpartition("/")[2] + ".html"
-        links.append(
-            f'<a href="{href}" data-framework="{framework}"{here}>{FRAMEWORKS[framework]}</a>'
-        )
-    return f'<nav class="framework" aria-label="Framework">{"".join(links)}</nav>'
-
-
 def neighbour(app, pagename, step):
     """The next page (step 1) or the one before (-1), past the twin; None at the ends."""
     order = app.env.pages_in_order
@@ -101,9 +92,12 @@ def complete_page(app, pagename, templatename, context, doctree):
     """Give a page its description, the switch between frameworks, and its neighbours."""
     if doctree is None:
         return
+    context["body"] = sized(app, context["body"])
     pair = twins(pagename, app.env.found_docs)
-    if pair:
-        context["body"] = context["body"].replace("</h1>", "</h1>" + switch(pagename, pair), 1)
+    context["twins"] = [
+        (framework, FRAMEWORKS[framework], app.builder.get_relative_uri(pagename, page))
+        for framework, page in pair.items()
+    ]
     for name, step in (("prev", -1), ("next", 1)):
         page = neighbour(app, pagename, step)
         if page is None:
@@ -115,6 +109,18 @@ def complete_page(app, pagename, templatename, context, doctree):
     context["metatags"] = (
         context.get("metatags", "") + f'\n<meta name="description" content="{description}">'
     )
+
+
+def sized(app, body):
+    """A page's HTML with the size of each figure, so that nothing moves when one arrives."""
+
+    sources = {name: path for path, name in app.builder.images.items()}
+
+    def with_size(match):
+        width, height = imagesize.get(Path(app.srcdir, sources[match[2]]))
+        return f'{match[1]} width="{width}" height="{height}"'
+
+    return re.sub(r'(<img [^>]*src="(?:\.\./)*_images/([^"]+)")', with_size, body)
 
 
 def describe(doctree, most=155):

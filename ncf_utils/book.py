@@ -120,7 +120,7 @@ def _fetch(package, folder):
     try:
         # A list, without a shell, of names that stand in this package.
         done = subprocess.run(command, capture_output=True, text=True, cwd=fresh)  # nosec B603
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise FileNotFoundError("npm is not there, which the site needs: install Node.js") from None
     if done.returncode:
         raise OSError(f"npm pack {package} failed: {done.stderr.strip()}")
@@ -559,9 +559,7 @@ def _our_rows(folder):
                 "hr": f"{run[f'{kind}_hr']:.4f}",
                 "ndcg": f"{run[f'{kind}_ndcg']:.4f}",
                 "full": "" if full is None else f"{full:.4f}",
-                "more": "; ".join(
-                    [*told, kind.replace("test", "picked epoch"), _id(path, run)]
-                ).replace("_", " "),
+                "more": ", ".join([kind.replace("test", "picked epoch"), *told, _id(path, run)]),
             }
 
 

@@ -63,7 +63,8 @@ document.addEventListener("click", (event) => {
 // What scrolls sideways can be reached with the Tab key.
 function reachable() {
   for (const box of document.querySelectorAll(
-    ".bd-article pre, .bd-article .text_html, .bd-article .output, .pst-scrollable-table-container, mjx-container, .scrolls",
+    ".bd-article pre, .text_html, .widget-html-content, .pst-scrollable-table-container, " +
+      "mjx-container[display], .scrolls",
   )) {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else if (box.tabIndex === 0) box.removeAttribute("tabindex");
@@ -74,12 +75,29 @@ function reachable() {
 const paper = matchMedia("print");
 paper.addEventListener("change", () => {
   if (paper.matches) {
-    page.dataset.onScreen = page.dataset.theme;
+    page.dataset.onScreen ??= page.dataset.theme;
     page.dataset.theme = "light";
-  } else {
+  } else if (page.dataset.onScreen) {
     page.dataset.theme = page.dataset.onScreen;
+    delete page.dataset.onScreen;
   }
 });
+
+// Widgets ask MathJax to typeset what they hold, as its version 2 was asked.
+document.addEventListener("readystatechange", () => {
+  if (window.MathJax?.typesetPromise)
+    MathJax.Hub ??= { Queue: ([, , element]) => MathJax.typesetPromise([element]) };
+});
+
+// A slider's handle is called as its label says.
+function nameSliders() {
+  for (const handle of document.querySelectorAll("[role=slider]:not([aria-label])")) {
+    const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
+    if (label) handle.setAttribute("aria-label", label.textContent);
+  }
+}
+if (document.querySelector("script[type='application/vnd.jupyter.widget-state+json']"))
+  new MutationObserver(nameSliders).observe(document.body, { childList: true, subtree: true });
 
 follow();
 addEventListener("load", reachable);

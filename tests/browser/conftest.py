@@ -86,7 +86,7 @@ def watch(context, problems):
 
     def asked(address):
         url = urlsplit(address)
-        if url.scheme not in ("data", "blob", "about") and url.hostname not in LOOPBACK:
+        if url.scheme not in ("data", "blob", "about", "file") and url.hostname not in LOOPBACK:
             problems.append(f"asks another machine: {address}")
 
     def answered(response):
