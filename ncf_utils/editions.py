@@ -64,6 +64,8 @@ def student_edition(notebooks="notebooks", build="build") -> list[Path]:
         written.append(folder / path.relative_to(notebooks))
         written[-1].parent.mkdir(parents=True, exist_ok=True)
         written[-1].write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
+    for page in notebooks.glob("*.md"):  # the glossary and the questions, which lessons link to
+        shutil.copy(page, folder)
     for name in BESIDE:
         if (notebooks / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "*.lock")
