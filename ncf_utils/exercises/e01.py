@@ -66,6 +66,34 @@ def _liked(user, rating, least, enough):
     return sum(np.bincount(user[enough(rating, least)], minlength=1) >= 2)
 
 
+# --- 01.4 ----------------------------------------------------------------------------------------
+
+
+def last_but_one(user, time):
+    rows = []
+    for person in sorted(set(user)):
+        own = sorted((time[row], row) for row in range(len(user)) if user[row] == person)
+        if len(own) >= 3:
+            rows.append(own[-2][1])
+    return rows
+
+
+def _moments(rng):
+    yield [0, 0, 0], [1, 3, 2]
+    yield [0, 0, 0, 1], [5, 5, 5, 1]
+    yield [0, 0, 0, 1, 1], [3, 1, 2, 8, 9]
+    for size in (12, 60):
+        yield np.sort(rng.integers(0, size // 4, size)), rng.integers(0, 9, size)
+
+
+def _held_out(user, time, ties=1, back=2, least=3):
+    """The row that stands `back` from a user's end; of equal times, `ties` puts the later last."""
+    user = np.asarray(user)
+    order = np.lexsort((ties * np.arange(len(user)), time, user))
+    counts = np.bincount(user)
+    return order[np.cumsum(counts)[counts >= least] - back]
+
+
 EXERCISES = [
     Exercise(
         "01.1",
@@ -116,6 +144,27 @@ EXERCISES = [
             "a rating of exactly `least` is liked, too.": lambda *case: _liked(*case, np.greater),
             "this counts interactions; the question is about users.": (
                 lambda user, rating, least: int(np.sum(np.asarray(rating) >= least))
+            ),
+        },
+    ),
+    Exercise(
+        "01.4",
+        "Validation at the end, too",
+        ("user", "time"),
+        last_but_one,
+        _moments,
+        {
+            "these are the latest rows, which the test has already taken: one before.": (
+                lambda user, time: _held_out(user, time, back=1)
+            ),
+            "test and validation leave nothing of a user with two interactions: ask for three.": (
+                lambda user, time: _held_out(user, time, least=2)
+            ),
+            "of two equal times, the row further down the file is the later one.": (
+                lambda user, time: _held_out(user, time, ties=-1)
+            ),
+            "the file need not be in the order of time: sort within each user first.": (
+                lambda user, time: _held_out(user, np.zeros(len(user)))
             ),
         },
     ),

@@ -61,6 +61,47 @@ def _ids(rng):
         yield rng.choice(known, 2 * size), known
 
 
+# --- 02.4 ----------------------------------------------------------------------------------------
+
+
+def sgd_step(table, rows, gradients, learning_rate):
+    stepped = [list(row) for row in table]
+    for row, gradient in zip(rows, gradients, strict=True):
+        for factor, slope in enumerate(gradient):
+            stepped[row][factor] -= learning_rate * slope
+    return stepped
+
+
+def _look_ups(rng):
+    yield np.array([[1.0, 2.0]]), np.array([0]), np.array([[10.0, 20.0]]), 0.1
+    yield np.ones((2, 1)), np.array([1, 1]), np.array([[1.0], [2.0]]), 0.1
+    yield np.ones((3, 2)), np.array([2, 0, 2]), np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), 0.5
+    for size in (5, 40):
+        yield (
+            rng.normal(size=(size // 2, 3)),
+            rng.integers(0, size // 2, size),
+            rng.normal(size=(size, 3)),
+            0.01,
+        )
+
+
+def _step(table, rows, gradients, learning_rate, sign=-1):
+    stepped = np.array(table)
+    np.add.at(stepped, rows, sign * learning_rate * gradients)
+    return stepped
+
+
+def _last_wins(table, rows, gradients, learning_rate):
+    stepped = np.array(table)
+    stepped[rows] -= learning_rate * gradients
+    return stepped
+
+
+def _mean_of_repeats(table, rows, gradients, learning_rate):
+    counts = np.bincount(rows, minlength=len(table))[rows]
+    return _step(table, rows, gradients / counts[:, None], learning_rate)
+
+
 EXERCISES = [
     Exercise(
         "02.1",
@@ -116,6 +157,22 @@ EXERCISES = [
             ),
             "an id is not its own index: look for where it stands in known_ids.": (
                 lambda ids, known_ids: ids
+            ),
+        },
+    ),
+    Exercise(
+        "02.4",
+        "One step on a table",
+        ("table", "rows", "gradients", "learning_rate"),
+        sgd_step,
+        _look_ups,
+        {
+            "a row that was looked up twice gets both of its gradients: see `np.add.at`.": (
+                _last_wins
+            ),
+            "downhill is against the gradient: subtract.": lambda *case: _step(*case, sign=1),
+            "a row that was looked up twice gets the sum of its gradients, not their mean.": (
+                _mean_of_repeats
             ),
         },
     ),

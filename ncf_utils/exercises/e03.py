@@ -23,6 +23,24 @@ def _tables(rng):
         yield tuple(rng.normal(size=size) for size in ((users, factors), (items, factors), factors))
 
 
+# --- 03.2 ----------------------------------------------------------------------------------------
+
+
+def squared_distances(P, Q):
+    return [[sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) for q in Q] for p in P]
+
+
+def _two_tables(rng):
+    yield np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+    yield np.array([[1.0, 0.0], [0.0, 3.0]]), np.array([[0.0, 2.0], [1.0, 1.0]])
+    for users, items, factors in ((2, 3, 2), (8, 5, 4)):
+        yield rng.normal(size=(users, factors)), rng.normal(size=(items, factors))
+
+
+def _lengths(table):
+    return (table**2).sum(axis=1)
+
+
 # --- 03.3 ----------------------------------------------------------------------------------------
 
 
@@ -94,6 +112,34 @@ EXERCISES = [
             ),
             "users belong in rows and films in columns.": lambda P, Q, h: (Q * h) @ P.T,
             "this weighs both tables: h counts twice.": lambda P, Q, h: (P * h) @ (Q * h).T,
+            "P * Q lines row up with row; every user meets every film after P[:, None] * Q.": (
+                lambda P, Q, h: (P * Q) @ h
+            ),
+        },
+        tolerance=1e-5,
+    ),
+    Exercise(
+        "03.2",
+        "Distance or cosine?",
+        ("P", "Q"),
+        squared_distances,
+        _two_tables,
+        {
+            "the users' lengths need an axis of their own, [:, None]: here they went by columns.": (
+                lambda P, Q: _lengths(P) + _lengths(Q) - 2 * P @ Q.T
+            ),
+            "P - Q lines row up with row; every user meets every film after P[:, None] - Q.": (
+                lambda P, Q: ((P - Q) ** 2).sum(axis=1)
+            ),
+            "only vectors of length 1 have the lengths 1 and 1; these have others.": (
+                lambda P, Q: 2 - 2 * P @ Q.T
+            ),
+            "(a - b) squared is a squared minus *twice* a b plus b squared.": lambda P, Q: (
+                _lengths(P)[:, None] + _lengths(Q) - P @ Q.T
+            ),
+            "this is the distance itself; its square was asked for.": lambda P, Q: np.linalg.norm(
+                P[:, None] - Q, axis=-1
+            ),
         },
         tolerance=1e-5,
     ),

@@ -70,6 +70,69 @@ def _numbers(rng):
     yield from ((1,), (2,), (4,), (99,))
 
 
+# --- 04.4 ----------------------------------------------------------------------------------------
+
+
+def draw_negatives(users, seen, num_items, rng):
+    drawn = []
+    for user in users.tolist():
+        missing = [item for item in range(num_items) if item not in seen[user]]
+        drawn.append(missing[rng.integers(len(missing))])
+    return drawn
+
+
+def _faults(function, users, seen, num_items, rng):
+    """What is wrong with the draws, in words that do not depend on how they were made."""
+    drawn = np.asarray(function(users, seen, num_items, rng), dtype=int)
+    if drawn.shape != users.shape:
+        return {"one film for each user": False}
+    own = outside = left_out = preferred = False
+    for user, films in seen.items():
+        counts = np.bincount(drawn[users == user].clip(0), minlength=num_items)
+        missing = np.setdiff1d(np.arange(num_items), list(films))
+        fair = (users == user).sum() / len(missing)
+        own |= bool(counts[list(films)].any())
+        outside |= bool(counts[num_items:].any() or (drawn < 0).any())
+        left_out |= bool((counts[missing] == 0).any())
+        preferred |= bool((counts[missing] > fair + 7 * fair**0.5).any())
+    return {
+        "a film the user has seen": own,
+        "a film that does not exist": outside,
+        "some film never": left_out,
+        "some film too often": preferred,
+    }
+
+
+def _worlds(rng):
+    yield np.zeros(500, int), {0: {1, 2}}, 4, rng
+    yield np.repeat([0, 1], 500), {0: {1, 2, 5}, 1: {0, 7}}, 8, rng
+    yield (
+        rng.permutation(np.repeat([0, 1, 2], 800)),
+        {0: {0, 1, 3}, 1: {9}, 2: {2, 4, 6, 8}},
+        10,
+        rng,
+    )
+
+
+def _seen_by(seen, users, items):
+    return np.array([item in seen[user] for user, item in zip(users, items, strict=True)])
+
+
+def _redrawn(users, seen, num_items, rng, rounds):
+    items = rng.integers(num_items, size=len(users))
+    for _ in range(rounds):
+        again = _seen_by(seen, users, items)
+        items[again] = rng.integers(num_items, size=again.sum())
+    return items
+
+
+def _neighbour(users, seen, num_items, rng):
+    items = rng.integers(num_items, size=len(users))
+    while (again := _seen_by(seen, users, items)).any():
+        items[again] = (items[again] + 1) % num_items
+    return items
+
+
 EXERCISES = [
     Exercise(
         "04.1",
@@ -124,5 +187,24 @@ EXERCISES = [
             ),
         },
         tolerance=1e-3,
+    ),
+    Exercise(
+        "04.4",
+        "Films of one's own",
+        ("users", "seen", "num_items", "rng"),
+        draw_negatives,
+        _worlds,
+        {
+            "the user's own films are drawn, too: throw them back, until none is left.": (
+                lambda *case: _redrawn(*case, rounds=1)
+            ),
+            "stepping on to the next film favours the films that stand behind seen ones.": (
+                _neighbour
+            ),
+            "the range is the number of films, not the number of users.": lambda *case: _redrawn(
+                case[0], case[1], len(case[1]), case[3], rounds=99
+            ),
+        },
+        measure=_faults,
     ),
 ]

@@ -26,29 +26,36 @@ def _ranks(rng):
 # --- 05.2 ----------------------------------------------------------------------------------------
 
 
-def auc(ranks, num_candidates):
-    won = 0
-    for rank in ranks:
-        for place in range(num_candidates):
-            won += place >= rank
-    return won / (len(ranks) * num_candidates)
+def pessimistic_ranks(positive, negatives):
+    ranks = []
+    for own, rivals in zip(positive, negatives, strict=True):
+        ranks.append(sum(rival >= own for rival in rivals))
+    return ranks
 
 
-def _ranks_of(rng):
-    yield [0], 1
-    yield [1], 4
-    for size in (3, 30):
-        yield rng.integers(0, 100, size), 99
+def _scores(rng):
+    yield np.array([2.0]), np.array([[1.0]])
+    yield np.array([1.0]), np.array([[3.0, 1.0, 1.0, 0.0]])
+    yield np.array([0.0, 2.0]), np.array([[0.0, 0.0, 0.0], [5.0, 2.0, 1.0]])
+    for size in (4, 20):
+        yield rng.integers(0, 4, size), rng.integers(0, 4, (size, 10))
+
+
+def _ranks_by(positive, negatives, level):
+    positive = np.asarray(positive)[:, None]
+    ties = (np.asarray(negatives) == positive).sum(axis=1)
+    return (np.asarray(negatives) > positive).sum(axis=1) + level * ties
 
 
 # --- 05.3 ----------------------------------------------------------------------------------------
 
 
-def ndcg_of(relevant, k):
+def dcg_and_ndcg(relevant, k):
     def gain(entries):
         return sum(entry / math.log2(place + 2) for place, entry in enumerate(entries[:k]))
 
-    return gain(list(relevant)) / gain(sorted(relevant, reverse=True))
+    dcg = gain(list(relevant))
+    return dcg, dcg / gain(sorted(relevant, reverse=True))
 
 
 def _lists(rng):
@@ -65,6 +72,27 @@ def _lists(rng):
 def _dcg(relevant, k, log=np.log2, first=2):
     relevant = np.asarray(relevant)[:k]
     return (relevant / log(np.arange(len(relevant)) + first)).sum()
+
+
+def _ideal(relevant, k, log=np.log2):
+    return _dcg(sorted(relevant, reverse=True), k, log)
+
+
+# --- 05.4 ----------------------------------------------------------------------------------------
+
+
+def users_needed(hr, difference, disagree):
+    def smallest(variance):
+        return (1.96 / difference) ** 2 * variance
+
+    return smallest(hr * (1 - hr) + hr * (1 - hr)), smallest(disagree)
+
+
+def _comparisons(rng):
+    yield 0.5, 0.1, 0.5
+    yield 0.68, 0.01, 0.1
+    for _ in range(2):
+        yield tuple(rng.uniform(0.1, 0.9, 3).round(2).tolist())
 
 
 EXERCISES = [
@@ -88,19 +116,22 @@ EXERCISES = [
     ),
     Exercise(
         "05.2",
-        "Area under the curve",
-        ("ranks", "num_candidates"),
-        auc,
-        _ranks_of,
+        "Ties",
+        ("positive", "negatives"),
+        pessimistic_ranks,
+        _scores,
         {
-            "this is the share of rivals that win; AUC is the share that lose.": lambda ranks, c: (
-                np.mean(ranks) / c
+            "ties went in favour of the hidden film; pessimistically an equal rival is ahead.": (
+                lambda positive, negatives: _ranks_by(positive, negatives, 0)
             ),
-            "there are num_candidates rivals; the held-out film is not one of them.": (
-                lambda ranks, c: 1 - np.mean(ranks) / (c + 1)
+            "this breaks ties by a fair die; pessimistically every equal rival is ahead.": (
+                lambda positive, negatives: _ranks_by(positive, negatives, 0.5)
             ),
-            "a rank counts from 0: rank 0 is beaten by nobody.": lambda ranks, c: (
-                1 - np.mean(np.asarray(ranks) + 1) / c
+            "a rank counts from 0: with nobody ahead it is 0.": lambda positive, negatives: (
+                _ranks_by(positive, negatives, 1) + 1
+            ),
+            "these are the rivals that lose; a rank counts those that win.": (
+                lambda positive, negatives: (np.asarray(negatives).T < positive).sum(axis=0)
             ),
         },
     ),
@@ -108,21 +139,60 @@ EXERCISES = [
         "05.3",
         "Two hidden films",
         ("relevant", "k"),
-        ndcg_of,
+        dcg_and_ndcg,
         _lists,
         {
-            "this is DCG: divide by what the ideal list, ones first, would get.": _dcg,
-            "sort the whole list first and cut it at k then, not the other way round.": (
+            "DCG is 1.44 times too large, NDCG is right: base 2, not the natural logarithm.": (
                 lambda relevant, k: (
-                    _dcg(relevant, k) / max(_dcg(sorted(relevant[:k], reverse=True), k), 1e-12)
+                    _dcg(relevant, k, np.log),
+                    _dcg(relevant, k, np.log) / _ideal(relevant, k, np.log),
                 )
             ),
-            "an ideal list of k ones would do only if there were k of them.": (
-                lambda relevant, k: _dcg(relevant, k) / _dcg(np.ones(k), k)
+            "the second is DCG again: divide by what the ideal list, ones first, would get.": (
+                lambda relevant, k: (_dcg(relevant, k),) * 2
             ),
-            "the first place is log2(2): count places from 2.": lambda relevant, k: (
-                _dcg(relevant, k, first=3) / _dcg(sorted(relevant, reverse=True), k, first=2)
+            "sort the whole list first and cut it at k then, not the other way round.": (
+                lambda relevant, k: (
+                    _dcg(relevant, k),
+                    _dcg(relevant, k) / max(_ideal(relevant[:k], k), 1e-12),
+                )
+            ),
+            "an ideal list of k ones would do only if there were k of them.": lambda relevant, k: (
+                _dcg(relevant, k),
+                _dcg(relevant, k) / _dcg(np.ones(k), k),
+            ),
+            "the worth of the first place is 1 / log2(2): count places from 2.": (
+                lambda relevant, k: (
+                    _dcg(relevant, k, first=3),
+                    _dcg(relevant, k, first=3) / _ideal(relevant, k),
+                )
+            ),
+        },
+    ),
+    Exercise(
+        "05.4",
+        "How many users for one hundredth?",
+        ("hr", "difference", "disagree"),
+        users_needed,
+        _comparisons,
+        {
+            "unpaired, both models bring their variance: twice hr * (1 - hr).": lambda *case: (
+                _users(*case, models=1)
+            ),
+            "a width shrinks with the root of the users: the ratio 1.96 / difference is squared.": (
+                lambda *case: _users(*case, power=1)
+            ),
+            "95 % lie within 1.96 standard deviations, not within one.": lambda *case: _users(
+                *case, wide=1.0
+            ),
+            "paired, the variance of one user's difference is the share who disagree, as it is.": (
+                lambda hr, difference, disagree: _users(hr, difference, disagree * (1 - disagree))
             ),
         },
     ),
 ]
+
+
+def _users(hr, difference, disagree, models=2, power=2, wide=1.96):
+    factor = (wide / difference) ** power
+    return factor * models * hr * (1 - hr), factor * disagree

@@ -1,2 +1,2 @@
-def auc(ranks, num_candidates):
-    return 1 - np.mean(ranks) / num_candidates
+def pessimistic_ranks(positive, negatives):
+    return (negatives >= positive[:, None]).sum(axis=1)

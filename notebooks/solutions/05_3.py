@@ -1,5 +1,6 @@
-def ndcg_of(relevant, k):
+def dcg_and_ndcg(relevant, k):
     relevant = np.asarray(relevant)
     ideal = np.sort(relevant)[::-1]
     worth = 1 / np.log2(np.arange(len(relevant[:k])) + 2)
-    return (relevant[:k] * worth).sum() / (ideal[:k] * worth).sum()
+    dcg = (relevant[:k] * worth).sum()
+    return dcg, dcg / (ideal[:k] * worth).sum()

@@ -1,0 +1,2 @@
+def weighted_scores(p, q, h):
+    return (p * q) @ h
