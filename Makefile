@@ -28,10 +28,10 @@ export NCF_DEVICE ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab bench refresh student book slides hosted serve browser audit format clean
+.PHONY: help course test lab bench refresh student book slides hosted screenshots serve browser audit format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  Variables: NOTEBOOK="08*" JOBS=2 VENV=.venv PYTHON=python3.12 PIP_OPTIONS="..." NO_BROWSER=1 PORT=8000'
 
@@ -67,6 +67,9 @@ hosted: $(READY) ## write the course for Colab, with links for it and for Binder
 
 slides: $(READY) ## write slides of every notebook, for a projector, into build/slides
 	$(BIN)/ncf slides
+
+screenshots: book slides ## take the README's pictures of the site and of a slide
+	$(BIN)/ncf screenshots
 
 serve: ## serve the built site on this machine only
 	@test -f build/book/index.html || { echo 'build/book holds no site: make book' >&2; exit 1; }

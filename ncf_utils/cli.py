@@ -101,6 +101,10 @@ def _parser():
     hosted = commands.add_parser("hosted", help="write the course for Colab, and links to it")
     hosted.set_defaults(command=_hosted)
     hosted.add_argument("--build", default="build", help="the edition goes here [%(default)s]")
+
+    shots = commands.add_parser("screenshots", help="take the README's pictures in a browser")
+    shots.set_defaults(command=_screenshots)
+    shots.add_argument("--build", default="build", help="holds site and slides [%(default)s]")
     return parser
 
 
@@ -260,4 +264,11 @@ def _hosted(options):
 
     written = hosted_edition(build=options.build)
     print(f"{len(written)} notebooks for Colab, and links to them: {written[0].parent.parent}")
+    return 0
+
+
+def _screenshots(options):
+    from .screenshots import take_screenshots
+
+    take_screenshots(build=options.build)
     return 0

@@ -24,6 +24,8 @@ WHOLE = re.compile(r"#|[-*] |\d+\. |\||\$\$|```")
 SENTENCE_END = re.compile(r"[.?!][)\"*]*(?=\s)")
 # A link to a notebook of the course, with or without a heading.
 NOTEBOOK_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb(#[^)\s]*)?\)")
+# A link to another file of the course, which the slides do not have: its text stays.
+FILE_LINK = re.compile(r"(?<!!)\[([^]]*)\]\((?![a-z]+:|\d\d_\w+\.ipynb)[^)\s]+\)")
 # What the slides take from an npm package: (package, files in it).
 _VENDORED = (
     ("mathjax", "MathJax.js"),
@@ -132,7 +134,8 @@ def only_slides(notebook):
     """A notebook's marked cells, made ready for slides.
 
     A slide without a heading gets that of its section. Links between notebooks lead from slides to
-    slides. Figures get the alternative text that the notebook has for them.
+    slides, those to other files of the course are taken away. Figures get the alternative text that
+    the notebook has for them.
 
     Args:
         notebook: as nbformat reads it; it is left as it is.
@@ -162,7 +165,8 @@ def only_slides(notebook):
                 add("slide", new_markdown_cell(heading))
                 mark = "-"
             if is_text:
-                add(mark, new_markdown_cell(NOTEBOOK_LINK.sub(r"](\1.html)", text)))
+                text = NOTEBOOK_LINK.sub(r"](\1.html)", FILE_LINK.sub(r"\1", text))
+                add(mark, new_markdown_cell(text))
                 heading = _heading(text) or heading
             else:
                 add(mark, _with_alternative_text(cell))
