@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from .parameters import ParameterError
 
 
 def main(arguments=None):
-    """Run the command line; returns the exit status: 0, 1 if a run failed, 2 if misused.
+    """Run the command line; returns the exit status.
+
+    0; 1 if a run failed, 2 if misused, 130 if interrupted, 141 if nobody reads what it says.
 
     Args:
         arguments: list of strings; those of the process if None.
@@ -18,7 +21,13 @@ def main(arguments=None):
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who reads, such as `head`, has seen enough
+        # What is still to be written, at the latest at the end of the process, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ParameterError, ValueError, OSError) as error:
         print(f"ncf: {error}", file=sys.stderr)
         return 2

@@ -35,7 +35,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.func import functional_call
 
 from ncf_utils.data import Dataset, HeldOut, Interactions, load_dataset
-from ncf_utils.metrics import evaluate, hit_ratio, ndcg
+from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
 from ncf_utils.torch_device import choose_device
 from ncf_utils.torch_ncf import LOSS_FUNCTIONS, MODELS, _make_optimizer, save
@@ -642,7 +642,12 @@ def fit_distributed(
                 f"the loss is {mean_loss} in epoch {epoch}: try a smaller learning_rate"
             )
         seconds, communication = seconds / network.world_size, communication / network.world_size
-        return measure(epoch, mean_loss, seconds, communication, sent)
+        try:
+            return measure(epoch, mean_loss, seconds, communication, sent)
+        except NaNScoresError as error:
+            raise FloatingPointError(
+                f"the scores are NaN after epoch {epoch}: try a smaller learning_rate"
+            ) from error
 
     run = {
         "world_size": network.world_size, "items": items, "model": name, "config": shard.config,

@@ -14,6 +14,10 @@ from ncf_utils.data import Dataset
 TIES = ("pessimistic", "optimistic", "expected")
 
 
+class NaNScoresError(ValueError):
+    """Scores that hold NaN, which has no place in an order."""
+
+
 def positive_ranks(positive_scores, negative_scores, ties="pessimistic", rivals=None):
     """Rank each held-out positive among its negatives; rank 0 is the top of the list.
 
@@ -31,7 +35,7 @@ def positive_ranks(positive_scores, negative_scores, ties="pessimistic", rivals=
         last rank that the positive may get. `hit_ratio` and `ndcg` take either.
 
     Raises:
-        ValueError: the shapes do not fit, `ties` is unknown, or a score is NaN.
+        ValueError: the shapes do not fit, `ties` is unknown, or a score is NaN (`NaNScoresError`).
 
     Example:
         >>> positive_ranks([0.9, 0.5], [[0.1, 0.95], [0.5, 0.2]])
@@ -50,7 +54,7 @@ def positive_ranks(positive_scores, negative_scores, ties="pessimistic", rivals=
         )
     invalid = np.isnan(positive) | np.isnan(negative).any(axis=1)
     if invalid.any():
-        raise ValueError(
+        raise NaNScoresError(
             f"{invalid.sum()} rows of scores hold NaN, the first is row {invalid.argmax()}"
         )
     rivals = np.ones(negative.shape, bool) if rivals is None else np.asarray(rivals, bool)
@@ -73,13 +77,13 @@ def hit_ratio(ranks, k=10, reduce=True):
         A float in [0, 1], or a float array of shape (E,).
 
     Raises:
-        ValueError: `k` is below 1, a rank is below 0, or there are no ranks.
+        ValueError: `k` is below 1, a rank is no whole number from 0, or there are no ranks.
 
     Example:
         >>> hit_ratio([0, 3, 12], k=10)
         0.6666666666666666
     """
-    return _mean_gain(np.ones(_at_least_one("k", k)), ranks, reduce)
+    return _mean_gain(np.ones_like, ranks, k, reduce)
 
 
 def ndcg(ranks, k=10, reduce=True):
@@ -98,13 +102,13 @@ def ndcg(ranks, k=10, reduce=True):
         A float in [0, 1], or a float array of shape (E,).
 
     Raises:
-        ValueError: `k` is below 1, a rank is below 0, or there are no ranks.
+        ValueError: `k` is below 1, a rank is no whole number from 0, or there are no ranks.
 
     Example:
         >>> round(ndcg([0, 2, 12], k=10), 3)
         0.5
     """
-    return _mean_gain(1 / np.log2(np.arange(_at_least_one("k", k)) + 2), ranks, reduce)
+    return _mean_gain(lambda rank: 1 / np.log2(rank + 2), ranks, k, reduce)
 
 
 def _at_least_one(name, value):
@@ -113,16 +117,22 @@ def _at_least_one(name, value):
     return int(value)
 
 
-def _mean_gain(gains, ranks, reduce):
-    """Average `gains[rank]` (0 beyond the list), over users and over tied ranks."""
-    ranks = np.asarray(ranks)
-    if len(ranks) == 0:
+def _mean_gain(gain, ranks, k, reduce):
+    """Average `gain(rank)` (0 beyond the list), over users and over tied ranks."""
+    k, ranks = _at_least_one("k", k), np.asarray(ranks)
+    if ranks.size == 0:
         raise ValueError("there are no ranks to average")
+    if ranks.ndim != 1 and (ranks.ndim != 2 or ranks.shape[1] != 2):
+        raise ValueError(f"ranks must have shape (E,) or (E, 2), not {ranks.shape}")
+    if not np.issubdtype(ranks.dtype, np.integer):
+        raise ValueError(f"ranks must be integers, not {ranks.dtype}")
     if ranks.min() < 0:
         raise ValueError(f"ranks must be at least 0 (the top of the list), not {ranks.min()}")
     first, last = (ranks, ranks) if ranks.ndim == 1 else ranks.T
-    total = np.concatenate([[0.0], np.cumsum(gains)])  # total[r]: the gain of all ranks below r
-    k = len(gains)
+    if (last < first).any():
+        raise ValueError("ranks of shape (E, 2) must hold the first rank before the last")
+    k = min(k, int(last.max()) + 1)  # beyond the last rank a list may be as long as it likes
+    total = np.concatenate([[0.0], np.cumsum(gain(np.arange(k)))])  # total[r]: of all ranks below r
     values = (total[np.minimum(last + 1, k)] - total[np.minimum(first, k)]) / (last - first + 1)
     return float(values.mean()) if reduce else values
 
@@ -260,7 +270,7 @@ def bootstrap_interval(values, level=0.95, num_resamples=2000, seed=0) -> tuple[
         The interval's lower and upper end.
 
     Raises:
-        ValueError: there are no values, they hold NaN, or an argument is out of range.
+        ValueError: there are no values, one is not finite, or an argument is out of range.
 
     Example:
         >>> low, high = bootstrap_interval([0.0, 1.0] * 200)
@@ -270,12 +280,11 @@ def bootstrap_interval(values, level=0.95, num_resamples=2000, seed=0) -> tuple[
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"values must have shape (E,) with E > 0, not {values.shape}")
-    if np.isnan(values).any():
-        raise ValueError("values hold NaN")
+    if not np.isfinite(values).all():
+        raise ValueError("values hold NaN or infinity")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level!r}")
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1, not {num_resamples!r}")
+    num_resamples = _at_least_one("num_resamples", num_resamples)
     # How often each distinct value is drawn is multinomial: no users x resamples array.
     distinct, counts = np.unique(values, return_counts=True)
     rng = np.random.default_rng(seed)

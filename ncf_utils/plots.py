@@ -72,7 +72,13 @@ def training_curves(fit, references=None, model="GMF"):
 
     Returns:
         The figure, with three axes.
+
+    Raises:
+        ValueError: a name has no colour in `COLORS`.
     """
+    for name in (model, *(references or {})):
+        if name not in COLORS:
+            raise ValueError(f"no colour for {name!r}; known are {', '.join(COLORS)}")
     history = fit.history
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
     axes[0].plot(history.epoch[1:], history.loss[1:], marker="o", ms=3, color=COLORS[model])

@@ -63,8 +63,9 @@ def record(parameters=None, /, *, seconds=None, **values):
     rounded = {name: _rounded(value) for name, value in row.items()}
     if path := os.environ.get("NCF_RECORD"):
         provenance = {"seconds": _plain("seconds", seconds)} | _versions()
-        line = json.dumps(row | provenance, allow_nan=False) + "\n"
-        # One write to a file opened for appending: runs that share a file do not mix lines.
+        # One write to a file opened for appending: runs that share a file do not mix lines. A run
+        # that is killed while it writes leaves half a line; the next one begins on its own.
+        line = "\n" + json.dumps(row | provenance, allow_nan=False) + "\n"
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(file, line.encode())
@@ -151,17 +152,19 @@ def read_records(path):
         ValueError: a line is not a JSON object; the message names file and line.
     """
     rows = []
-    lines = Path(path).read_bytes().split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
+        if not line:
+            continue
         try:
             row = json.loads(line.decode())
             json.dumps(row, allow_nan=False)
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: expected a JSON object")
+            raise ValueError(
+                f"{path}, line {number}: expected a JSON object; half of one is left by a run that "
+                "was killed while it wrote it, and can be deleted"
+            )
         rows.append(row)
     return rows
 

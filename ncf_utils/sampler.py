@@ -47,6 +47,8 @@ class NegativeSampler:
             raise ValueError(f"num_negatives must be at least 1, not {num_negatives}")
         if strategy not in STRATEGIES:
             raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
+        if train.num_items < 1:
+            raise ValueError("there are no items to draw negatives from")
         self.train = train
         self.num_negatives = int(num_negatives)
         self.strategy = strategy
@@ -54,6 +56,8 @@ class NegativeSampler:
         self._seen = _SeenItems(train)
         if strategy == "popularity":
             weight = train.item_counts() ** 0.75
+            if not len(train):  # nothing is more popular than anything else
+                weight = np.ones(train.num_items)
             self._cumulative = np.cumsum(weight / weight.sum())
         if strategy != "all":
             stuck = np.flatnonzero((self._seen.num_missing == 0) & (train.user_counts() > 0))
@@ -217,8 +221,8 @@ class _SeenItems:
         pair = user.astype(np.int64) * self.num_items + item
         if self.bitmap is not None:
             return _test(self.bitmap, pair)
-        if len(pair) == 0:
-            return np.empty(0, bool)
+        if len(pair) == 0 or len(self.pairs) == 0:
+            return np.zeros(len(pair), bool)
         few = self.indptr[user[-1] + 1] - self.indptr[user[0]] > self.SET_A_LOOK_UP * len(pair)
         if few or not (user[1:] >= user[:-1]).all():
             at = np.searchsorted(self.pairs, pair)

@@ -44,7 +44,7 @@ def leave_one_out(user, time=None, min_interactions=3) -> np.ndarray:
         int64 (E,), positions of the held-out interactions, by user.
 
     Raises:
-        DataError: `min_interactions` is below 2.
+        DataError: `min_interactions` is below 2, a time is NaN, or there is not one for each user.
 
     Source: He et al., Neural Collaborative Filtering, WWW 2017, section 4.1.
 
@@ -54,6 +54,12 @@ def leave_one_out(user, time=None, min_interactions=3) -> np.ndarray:
     if min_interactions < 2:
         raise DataError(f"min_interactions: expected 2 or more, found {min_interactions}")
     user = np.asarray(user)
+    if time is not None:
+        time = np.asarray(time)
+        if time.shape != user.shape:
+            raise DataError(f"time {time.shape} and user {user.shape}: expected equal 1-D shapes")
+        if len(missing := np.flatnonzero(time != time)):  # NaN differs from itself
+            raise DataError(f"time[{missing[0]}]: expected a number, found {time[missing[0]]}")
     order = time_order(user, time)
     _, first, count = np.unique(user[order], return_index=True, return_counts=True)
     enough = count >= min_interactions
@@ -78,7 +84,8 @@ def draw_candidates(user, item, users, num_items, num_candidates=99, seed=0) -> 
         int32 (E, num_candidates), all different within a row, none touched by the row's user.
 
     Raises:
-        DataError: a user has fewer than `num_candidates` untouched items; it names the user.
+        DataError: a user has fewer than `num_candidates` untouched items (it names the user), an
+            item is out of range, or one of `users` comes twice.
 
     >>> draw_candidates([0, 0, 1], [0, 2, 3], users=[0, 1], num_items=4, num_candidates=2).shape
     (2, 2)
@@ -86,13 +93,20 @@ def draw_candidates(user, item, users, num_items, num_candidates=99, seed=0) -> 
     [1, 3]
     """
     users = np.asarray(users)
-    if num_candidates < 1:
-        raise DataError(f"num_candidates: expected 1 or more, found {num_candidates}")
+    whole = isinstance(num_candidates, (int, np.integer)) and not isinstance(num_candidates, bool)
+    if not whole or num_candidates < 1:
+        raise DataError(f"num_candidates: expected a whole number from 1, found {num_candidates!r}")
     if len(users) == 0:
         return np.empty((0, num_candidates), np.int32)
     if len(user) == 0:
         user = item = np.empty(0, np.int64)
-    keys, start = _touched(np.asarray(user), np.asarray(item), users, num_items)
+    user, item = np.asarray(user), np.asarray(item)
+    if len(item) and not 0 <= item.min() <= item.max() < num_items:
+        wrong = item[(item < 0) | (item >= num_items)][0]
+        raise DataError(f"item: expected 0 <= item < {num_items}, found {wrong}")
+    if min(users.min(), user.min(initial=0)) < 0 or len(np.unique(users)) < len(users):
+        raise DataError("users: expected indices from 0, each once")
+    keys, start = _touched(user, item, users, num_items)
     row = np.repeat(np.arange(len(users)), np.diff(start))
     touched = keys - row * num_items
     # How many untouched items come before each touched one: this never falls along a row.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncf_utils.data import Dataset
-from ncf_utils.metrics import evaluate, hit_ratio, ndcg
+from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def run_epochs(
         rank: the ranks of a split's held-out items; None takes those of `evaluate`.
 
     Raises:
-        FloatingPointError: the loss is no longer a number.
+        FloatingPointError: the loss is no longer a number, or the scores are none.
     """
     import pandas as pd
     from tqdm.auto import tqdm
@@ -234,7 +234,12 @@ def run_epochs(
             raise FloatingPointError(
                 f"the loss is {loss} in epoch {epoch}: try a smaller learning_rate"
             )
-        history.append(measure(epoch, loss, seconds))
+        try:
+            history.append(measure(epoch, loss, seconds))
+        except NaNScoresError as error:  # the last step, whose loss is not looked at, was too long
+            raise FloatingPointError(
+                f"the scores are NaN after epoch {epoch}: try a smaller learning_rate"
+            ) from error
         quality = history[-1].get("validation_ndcg", epoch)
         if quality > best:
             best, picked, best_weights = quality, epoch, get_weights()

@@ -312,10 +312,47 @@ def test_a_broken_record_is_named(tmp_path, capsys):
     (tmp_path / "runs.jsonl").write_text('{"seed": 0}\n{"se\n')
     table = tmp_path / "runs.csv"
     assert main(["collect", str(tmp_path / "runs.jsonl"), "--results", str(table)]) == 2
-    assert capsys.readouterr().err == (
-        f"ncf: {tmp_path / 'runs.jsonl'}, line 2: expected a JSON object\n"
-    )
+    said = capsys.readouterr().err
+    assert said.startswith(f"ncf: {tmp_path / 'runs.jsonl'}, line 2: expected a JSON object; ")
     assert not table.exists()
+
+
+def test_half_a_line_spoils_no_line_after_it(tmp_path, monkeypatch, capsys):
+    """What a run that was killed while it wrote leaves is named, and can be deleted."""
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"se')
+    monkeypatch.setenv("NCF_RECORD", str(path))
+    record(seed=1)
+    with pytest.raises(ValueError, match="line 1: expected a JSON object; half of one is left by"):
+        read_records(path)
+    path.write_text(path.read_text().removeprefix('{"se'))
+    assert [row["seed"] for row in read_records(path)] == [1]
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", '""', '[["a", 1]]', '{"a": NaN}', '{"a": 1e999}', "[" * 9999]
+)
+def test_a_line_that_is_no_object_of_finite_numbers_is_refused(tmp_path, line):
+    (tmp_path / "runs.jsonl").write_text(f'{{"seed": 0}}\n{line}\n')
+    with pytest.raises(ValueError, match="line 2: expected a JSON object"):
+        read_records(tmp_path / "runs.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        ("a,b\n1\n", "line 2: expected 2 fields, found 1"),
+        ("a,b\n1,2,3\n", "line 2: expected 2 fields, found 3"),
+        ("a,a\n1,2\n", "line 1: expected names that differ, found a,a"),
+        ('a,b\n1,"2\n', "line 2: expected fields of a CSV file"),
+    ],
+)
+def test_a_results_file_that_is_broken_is_named_and_left_alone(tmp_path, text, fault):
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"runs.csv, {fault}"):
+        add_rows(path, [{"seed": 1}])
+    assert path.read_text() == text
 
 
 def test_columns_keep_their_order_and_new_ones_follow(tmp_path):

@@ -188,8 +188,54 @@ def test_too_few_candidates_names_the_user():
         DataError, match="num_candidates=4: user 8 has touched all but 3 of 5 items"
     ):
         draw_candidates([2, 8, 8], [0, 1, 2], [2, 8], num_items=5, num_candidates=4)
-    with pytest.raises(DataError, match="num_candidates: expected 1 or more, found 0"):
+    with pytest.raises(DataError, match="num_candidates: expected a whole number from 1, found 0"):
         draw_candidates([0], [0], [0], num_items=5, num_candidates=0)
+
+
+@pytest.mark.parametrize(
+    "user, item, users, more, message",
+    [
+        ([0], [7], [0], {}, "item: expected 0 <= item < 5, found 7"),
+        ([0], [-1], [0], {}, "item: expected 0 <= item < 5, found -1"),
+        ([0], [0], [0, 0], {}, "users: expected indices from 0, each once"),
+        ([0], [0], [-1], {}, "users: expected indices from 0, each once"),
+        ([-1], [0], [0], {}, "users: expected indices from 0, each once"),
+        ([0], [0], [0], {"num_candidates": 1.5}, "num_candidates: expected a whole number from 1"),
+        ([0], [0], [0], {"num_candidates": True}, "num_candidates: expected a whole number"),
+        ([0], [0], [0], {"num_candidates": 0}, "num_candidates: expected a whole number from 1"),
+        ([0, 0], [0, 0], [0], {"num_candidates": 5}, "has touched all but 4 of 5 items"),
+    ],
+)
+def test_candidates_of_what_cannot_be(user, item, users, more, message):
+    with pytest.raises(DataError, match=message):
+        draw_candidates(user, item, users, 5, **{"num_candidates": 2} | more)
+
+
+@pytest.mark.parametrize(
+    "user, time, expected",
+    [
+        ([], [], []),
+        ([7], [1], []),
+        ([7, 7], [1, 1], [1]),
+        ([7, 7], [np.inf, -np.inf], [0]),
+        ([7, 3, 7], None, [2]),
+    ],
+)
+def test_leave_one_out_of_very_little(user, time, expected):
+    assert leave_one_out(user, time, min_interactions=2).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "time, message",
+    [
+        ([1.0, np.nan], r"time\[1\]: expected a number, found nan"),
+        ([1], "expected equal 1-D shapes"),
+    ],
+)
+def test_leave_one_out_needs_a_time_for_each(time, message):
+    """NaN would come last in the order, and be held out as the latest."""
+    with pytest.raises(DataError, match=message):
+        leave_one_out([0, 0], time)
 
 
 def test_more_users_than_a_block():

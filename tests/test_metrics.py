@@ -269,6 +269,60 @@ def test_ranks_count_from_zero(metric):
         metric([3, -1])
 
 
+@pytest.mark.parametrize("metric", [hit_ratio, ndcg])
+@pytest.mark.parametrize(
+    "ranks, message",
+    [
+        ([0.5, 1.0], "ranks must be integers, not float64"),
+        ([np.nan], "ranks must be integers, not float64"),
+        ([True], "ranks must be integers, not bool"),
+        (5, r"ranks must have shape \(E,\) or \(E, 2\), not \(\)"),
+        ([[1, 2, 3]], r"ranks must have shape \(E,\) or \(E, 2\), not \(1, 3\)"),
+        ([[1, 3], [5, 3]], "the first rank before the last"),
+    ],
+)
+def test_ranks_that_are_none(metric, ranks, message):
+    with pytest.raises(ValueError, match=message):
+        metric(ranks)
+
+
+def test_a_list_may_be_longer_than_all_candidates():
+    """Even so long that an array of its gains would not fit into any memory."""
+    for k in (4, 10**15):
+        assert hit_ratio([0, 3], k) == 1.0
+        assert ndcg([0, 3], k) == pytest.approx((1 + 1 / math.log2(5)) / 2)
+
+
+# --- the smallest data sets ----------------------------------------------------------------------
+
+
+def smallest(num_items, train, test, negatives):
+    """One user, with these items in training, this one in the test."""
+    interactions = Interactions.from_pairs([0] * len(train), train, 1, num_items)
+    held_out = HeldOut([0], [test], np.array([negatives], np.int32).reshape(1, -1))
+    return Dataset("smallest", 1, num_items, interactions, None, held_out)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("ties, hr", [("pessimistic", 0), ("optimistic", 1), ("expected", 0.5)])
+@pytest.mark.parametrize("value", [0.0, math.inf, -math.inf, 1e308])
+def test_equal_scores_are_ties_whatever_they_are(full, ties, hr, value):
+    dataset = smallest(3, [0], 1, [2])
+    score = lambda user, item: value + constant_score(user, item)  # noqa: E731
+    assert evaluate(score, dataset, k=1, full=full, ties=ties).hr == hr
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    "dataset",
+    [smallest(1, [], 0, []), smallest(3, [0, 2], 1, [])],
+    ids=["one item", "a user who has every other item"],
+)
+def test_a_positive_without_rivals_is_the_first(dataset, full):
+    evaluation = evaluate(constant_score, dataset, full=full)
+    assert (evaluation.hr, evaluation.ndcg, evaluation.num_candidates) == (1, 1, 0)
+
+
 # --- evaluate against the authors' protocol ------------------------------------------------------
 
 
@@ -543,7 +597,9 @@ def test_bootstrap_is_seeded():
         ({"values": [1.0], "level": 0}, "level must lie between 0 and 1"),
         ({"values": [1.0], "level": 1}, "level must lie between 0 and 1"),
         ({"values": [1.0], "level": 95}, "level must lie between 0 and 1"),
-        ({"values": [1.0], "num_resamples": 0}, "num_resamples must be at least 1"),
+        ({"values": [0.0, np.inf]}, "values hold NaN or infinity"),
+        ({"values": [1.0], "num_resamples": 0}, "num_resamples must be an integer of at least 1"),
+        ({"values": [1.0], "num_resamples": 1.5}, "num_resamples must be an integer"),
     ],
 )
 def test_bootstrap_names_bad_arguments(arguments, message):

@@ -136,6 +136,19 @@ def cielab(colour, vision):
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        ({"model": "NeuFM"}, "no colour for 'NeuFM'; known are Random"),
+        ({"references": {"Sesame": None}}, "no colour for 'Sesame'; known are Random, Popularity"),
+    ],
+)
+def test_curves_of_an_unknown_model(fit, more, message):
+    with pytest.raises(ValueError, match=message):
+        plots.training_curves(fit, **more)
+    assert not plt.get_fignums()
+
+
 def test_colours_are_measured_as_they_are_seen():
     assert np.allclose(cielab("white", VISION["normal"]), [100, 0, 0], atol=0.1)
     assert np.allclose(cielab("red", VISION["normal"]), [53.2, 80.1, 67.2], atol=0.2)

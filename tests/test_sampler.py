@@ -197,6 +197,20 @@ def test_popularity_weights_are_counts_to_the_power_three_quarters(path):
         assert p_value(sampler.sample(newcomer), wrong) < 1e-6
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [5, 9000], ids=["small", "large"])
+def test_where_nobody_has_touched_anything_all_are_alike(size):
+    sampler = NegativeSampler(interactions([set()] * size, size), strategy="popularity", seed=1)
+    drawn = sampler.sample(np.zeros(400, int) + [[3], [1]])
+    assert drawn.min() >= 0 and drawn.max() < size and len(np.unique(drawn)) > size // 40
+    assert all(len(part) == 0 for part in sampler.epoch())
+
+
+def test_without_items_there_is_nothing_to_draw():
+    with pytest.raises(ValueError, match="there are no items to draw negatives from"):
+        NegativeSampler(interactions([set()], 0))
+
+
 def test_popularity_for_a_user_who_misses_only_rare_items(path):
     # 400 users share items 0 to 29. User 0 misses items 30 (16 users) and 31 (1 user): a draw hits
     # those twice in thousands, so that drawing again and again seldom ends.

@@ -108,6 +108,19 @@ def test_the_command_says_its_version():
     assert [script.value for script in scripts] == ["ncf_utils.cli:main"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a pipe to a shell's head")
+def test_the_command_ends_in_silence_where_nobody_reads_on(tmp_path):
+    """`ncf report | head -1`: more lines than a pipe holds."""
+    rows = "".join(f"{seed},0.5,{'x' * 200}{seed}\n" for seed in range(3000))
+    (tmp_path / "rows.csv").write_text("seed,test_hr,model\n" + rows)
+    command = f"{sys.executable} -m ncf_utils report rows.csv --by model seed"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; echo ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == "" and done.stdout.splitlines()[-1] == "141", done
+
+
 # --- the pins
 
 

@@ -190,6 +190,19 @@ def test_a_loss_that_is_no_number_stops_and_names_the_epoch(loss):
         model.fit()
 
 
+def test_scores_that_are_nan_after_the_last_step_stop_and_name_the_epoch(monkeypatch):
+    """The loss of an epoch is what its steps saw: it knows nothing of the last step's weights."""
+    model = Told([9, 1, 2, 3])
+    told = model.score
+
+    def score(user, item):
+        return told(user, item) + (math.nan if model.epoch == 2 else 0)
+
+    monkeypatch.setattr(model, "score", score)
+    with pytest.raises(FloatingPointError, match="NaN after epoch 2: try a smaller learning_rate"):
+        model.fit()
+
+
 def test_every_epoch_has_fresh_negatives_from_the_seed():
     model = Told([9, 1, 1, 1])
     model.fit(seed=7, num_negatives=3)

@@ -323,8 +323,9 @@ def _candidates(name, content):
 def records(name, content):
     """The JSON objects of a file of one a line."""
     found, faults = [], set()
-    lines = content.split(b"\n")
-    for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line:
+            continue
         try:
             row = json.loads(line.decode())
         except (ValueError, RecursionError):
