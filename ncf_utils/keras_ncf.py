@@ -407,6 +407,7 @@ def fit(
     keras.utils.set_random_seed(seed)
     step = _make_optimizer(optimizer, learning_rate)
     step.use_ema, step.ema_momentum = average is not None, average
+    step.build(model.trainable_variables)  # made inside the first step, it would be traced twice
     model.compile(
         optimizer=step,
         loss=LOSS_FUNCTIONS[loss],

@@ -45,6 +45,7 @@ WORDS = {
 }
 MISTAKES = {
     "the best epoch is picked on the test items": "The paper reports the first",
+    "the test items are among the training data": "With the test items in training HR@10 soars",
     "the positive stands among its own candidates": "156 of 6,040 rows",
     "ties decide": "For the constant model the rule",
     "NDCG with a natural logarithm": "the natural logarithm inflates every value",

@@ -61,6 +61,10 @@ def absorb(P, Q, h):
     return P2, Q2
 
 
+def _root_or_nan(h):
+    return np.sqrt(np.where(h < 0, np.nan, h))
+
+
 def _both_tables(function, P, Q, h):
     P2, Q2 = (np.asarray(table, dtype=float) for table in function(P, Q, h))
     stretch = [np.linalg.norm(b, axis=0) / np.linalg.norm(a, axis=0) for a, b in ((P, P2), (Q, Q2))]
@@ -164,8 +168,12 @@ EXERCISES = [
                 P * h / 2,
                 Q * h / 2,
             ),
+            "the sign of a negative weight is lost: keep it on one side.": lambda P, Q, h: (
+                P * np.sqrt(np.abs(h)),
+                Q * np.sqrt(np.abs(h)),
+            ),
             "a negative weight has no root: take that of its size, and its sign on one side.": (
-                lambda P, Q, h: (P * np.sqrt(np.abs(h)), Q * np.sqrt(np.abs(h)))
+                lambda P, Q, h: (P * _root_or_nan(h), Q * _root_or_nan(h))
             ),
         },
         measure=_both_tables,
