@@ -188,7 +188,7 @@ def film_calculator(directions, titles, plus, minus=(), k=10):
     show()
     for box in boxes:
         box.observe(show, "value")
-    return widgets.VBox([*boxes, message, answer])
+    return Toy([*boxes, message, answer])
 
 
 # --- users and their lists ------------------------------------------------------------------------
@@ -477,10 +477,18 @@ def rate_films(dataset, vectors, stars, *, start, bias=0.0, num_negatives=4, k=1
         box.observe(show, "value")
     columns = "repeat(auto-fill, minmax(28em, 1fr))"
     questions = widgets.GridBox(list(boxes.values()), layout={"grid_template_columns": columns})
-    return widgets.VBox([questions, answer])
+    return Toy([questions, answer])
 
 
 # --- what they share ------------------------------------------------------------------------------
+
+
+class Toy(widgets.VBox):
+    """Controls and what they show, with a word for where no widget can be drawn."""
+
+    def _repr_mimebundle_(self, **kwargs):
+        shown = super()._repr_mimebundle_(**kwargs)
+        return shown | {"text/plain": "(controls: run this cell to use them)"}
 
 
 def flip(pages, description, start=None, control=widgets.Dropdown):
@@ -510,7 +518,7 @@ def flip(pages, description, start=None, control=widgets.Dropdown):
     stack = widgets.Stack(held, selected_index=choose.index)
     widgets.dlink((choose, "index"), (stack, "selected_index"))  # where Python sets the value
     widgets.jsdlink((choose, "index"), (stack, "selected_index"))  # in the reader's browser
-    return widgets.VBox([choose, stack])
+    return Toy([choose, stack])
 
 
 def table_html(table) -> str:

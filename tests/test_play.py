@@ -411,6 +411,7 @@ def test_stored_widgets_work_without_a_kernel_and_are_the_same_each_time(stored)
     (saved,) = book.metadata.widgets.values()
     (output,) = book.cells[0].outputs
     assert output.data["application/vnd.jupyter.widget-view+json"]["model_id"] in saved["state"]
+    assert output.data["text/plain"] == "(controls: run this cell to use them)"
     models = {model["model_name"]: model["state"] for model in saved["state"].values()}
     link, ids = models["DirectionalLinkModel"], set(saved["state"])
     (source, field), (target, selected) = link["source"], link["target"]
