@@ -25,6 +25,21 @@ def twins(name, seed=0, **more):
     return one, other
 
 
+# --- checkpoints ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.keras"])
+@pytest.mark.parametrize("writer, reader", [BOTH, BOTH[::-1]], ids=["to Keras", "to PyTorch"])
+def test_a_checkpoint_of_the_other_framework_is_refused_whatever_its_name(
+    tmp_path, writer, reader, name
+):
+    written = tmp_path / ("a.keras" if writer is keras_ncf else "a.safetensors")
+    writer.save(make(writer, "GMF"), written)
+    written.rename(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name} is not a checkpoint of GMF, MLP or NeuMF"):
+        reader.load(tmp_path / name)
+
+
 # --- the same names ------------------------------------------------------------------------------
 
 PUBLIC = ["GMF", "MLP", "NeuMF", "fit", "score_function", "get_weights", "set_weights", "save"]
