@@ -89,6 +89,7 @@ def build_slides(root=".", build="build", report=print) -> list[Path]:
         preprocessors=[TagRemovePreprocessor(remove_input_tags={NO_INPUT}, enabled=True)],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
+        exclude_anchor_links=True,
         reveal_url_prefix="reveal.js",
         reveal_theme="white",
         reveal_transition="none",
@@ -250,7 +251,7 @@ def _shown(text, words):
         if WHOLE.match(block):
             shown.append(block)
             if re.match(r"[-*] |\d+\. ", block):
-                left = 0
+                left, first = 0, False
             continue
         kept = []
         for sentence in sentences(block):

@@ -75,6 +75,8 @@ def test_a_slide_has_a_heading_few_words_and_little_code(path):
         assert sum(len(text.split()) for text in texts) <= 140, texts
         shown = [c for c in slide if c.cell_type == "code" and NO_INPUT not in tags(c)]
         assert sum(len(cell.source.splitlines()) for cell in shown) <= 20
+        hidden = [c for c in slide if c.cell_type == "code" and NO_INPUT in tags(c)]
+        assert all(cell.outputs for cell in hidden), "neither code nor output"
         assert len(slide) > 1 or len(texts[0].split()) > 6, "a heading and nothing else"
         assert not re.search(r"\]\([^)]*\.ipynb", "".join(texts))
 
