@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -129,6 +130,62 @@ def test_the_first_cell_does_nothing_where_the_course_is_installed(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(tmp_path), "")
     assert not list(tmp_path.iterdir())
+
+
+# A package in the place of the course's, and what pip needs to install it without an index.
+TINY = {
+    "pyproject.toml": """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "ncf-utils"
+version = "1"
+[project.optional-dependencies]
+all = []
+""",
+    "constraints.txt": "",
+    "notebooks/data.txt": "beside the notebooks",
+    "ncf_utils/__init__.py": "HERE = True",
+    "backend.py": """
+import zipfile
+from pathlib import Path
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "ncf_utils-1-py3-none-any.whl"
+    with zipfile.ZipFile(Path(folder) / name, "w") as wheel:
+        metadata = "Metadata-Version: 2.1\\nName: ncf-utils\\nVersion: 1\\nProvides-Extra: all\\n"
+        wheel.writestr("ncf_utils-1.dist-info/METADATA", metadata)
+        tag = "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr("ncf_utils-1.dist-info/WHEEL", tag)
+        wheel.writestr("ncf_utils-1.dist-info/RECORD", "")
+        wheel.writestr("ncf_utils.pth", str(Path.cwd()))
+    return name
+""",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Colab is Linux")
+def test_the_first_cell_brings_a_course_that_is_missing(tmp_path):
+    origin, colab = tmp_path / "origin", tmp_path / "colab"
+    for name, text in TINY.items():
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
+        (origin / name).write_text(text)
+    who = ["-c", "user.name=n", "-c", "user.email=n@example.org"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "m"]):
+        subprocess.run(["git", *command], cwd=origin, check=True)
+    subprocess.run([sys.executable, "-m", "venv", colab], check=True)
+    source = CELL.format(address=origin.as_uri())
+    source += "\nimport ncf_utils\nprint(ncf_utils.HERE, open('data.txt').read())"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    for _ in range(2):  # the second time it is there, and nothing is fetched
+        command = [colab / "bin/python", "-c", source]
+        done = subprocess.run(
+            command, cwd=colab, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.stdout == "True beside the notebooks\n", done.stderr
+        shutil.rmtree(origin, ignore_errors=True)
 
 
 def test_the_first_cell_installs_what_make_installs(root):
