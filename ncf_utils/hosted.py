@@ -24,7 +24,8 @@ if importlib.util.find_spec("ncf_utils") is None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "-c", "constraints.txt", "-e", ".[all]"], cwd="course", check=True)
     sys.path.append(os.path.abspath("course"))  # what is installed now, this kernel cannot see
-    os.chdir("course/notebooks")"""
+if os.path.isdir("course/notebooks"):
+    os.chdir("course/notebooks")  # in a later session, too"""
 
 
 def repository(root=".") -> str:
