@@ -118,10 +118,10 @@ def rewrite(page, cell, source):
 
 
 def open_notebook(page, lab, name):
-    """Open a notebook, and wait until its kernel is there."""
+    """Open a notebook, and nothing that was open before; wait until its kernel is there."""
     address, _ = lab
     with page.expect_websocket(lambda socket: "/api/kernels/" in socket.url, timeout=60_000):
-        page.goto(address.replace("/lab?", f"/lab/tree/{name}.ipynb?"))
+        page.goto(address.replace("/lab?", f"/lab/tree/{name}.ipynb?reset&"))
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
 
 
