@@ -96,9 +96,7 @@ def test_headings_are_repeated_links_lead_to_slides_and_the_rest_stays_away():
         marked("code", "1 + 1", None),
         marked("markdown", "## Part\n\nSee [05](05_evaluation.ipynb#The-exam).", None),
         marked("code", "2 + 2", "slide"),
-        marked(
-            "markdown", "[05](05_evaluation.ipynb#The-exam), [a](G.md#a), [b](http://b)", "-"
-        ),
+        marked("markdown", "[05](05_evaluation.ipynb#The-exam), [a](G.md#a), [b](http://b)", "-"),
     ]
     given = new_notebook(cells=cells, metadata={"widgets": {}})
     before = nbformat.writes(given)
