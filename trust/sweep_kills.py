@@ -188,9 +188,11 @@ def measure(kills=100, seed=0):
         done, wrong, runs = one_sweep(wanted, chance)
         total = {role: total[role] + done[role] for role in ROLES}
         lost, sweeps, begun = lost + wrong, sweeps + 1, begun + runs
-    figures = {f"kills of the {role}": {"tried": total[role]} for role in ROLES}
     rows = RUNS * sweeps
-    figures["rows of the sweeps"] = {"tried": rows, "caught": rows - len(lost), "lost": len(lost)}
+    figures = {
+        "rows of the sweeps": {"tried": rows, "caught": rows - len(lost), "lost": len(lost)}
+        | {f"kills of the {role}": total[role] for role in ROLES}
+    }
     text = f"""
 {sweeps} sweeps of {RUNS} tiny runs, each sweep killed up to {KILLS_A_SWEEP} times and taken up
 again until its client ended by itself. After each kill, and at the end, no row may be lost, double,
