@@ -188,15 +188,15 @@ def gather(root, folder) -> list[str]:
 
 
 def _parts(readme):
-    """The README: what stands before its table of notebooks, the table's rows, what stands after.
+    """The README: what stands before its first picture, the table of notebooks, what stands after.
 
-    Sections for those who work on the repository are in neither.
+    The site draws the picture anew. Sections for those who work on the repository are in neither.
     """
     _, _, text = readme.partition("\n")
     before, _, after = text.partition("## The notebooks")
     rows = [line for line in after.splitlines() if re.match(r"\| \d\d ", line)]
     _, _, rest = after.partition("## Without make")
-    return before.strip() + "\n", rows, f"## Without make{rest}"
+    return before.partition("![")[0].strip() + "\n", rows, f"## Without make{rest}"
 
 
 def notebook_table(rows, notebooks) -> str:

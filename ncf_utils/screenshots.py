@@ -19,6 +19,7 @@ WIDE = {"width": 1280, "height": 800}
 LESSON = "book/notebooks/06_gmf_pytorch.html#What-it-learned"
 # Name -> address below the build folder, and how the browser opens it.
 SHOTS = {
+    "promise": ("book/index.html", {"viewport": WIDE, "device_scale_factor": 2}),
     "site": ("book/index.html", {"viewport": WIDE}),
     "lesson": (LESSON, {"viewport": WIDE}),
     "lesson-dark": (LESSON, {"viewport": WIDE, "color_scheme": "dark"}),
@@ -26,6 +27,7 @@ SHOTS = {
     "explorer": ("book/results.html", {"viewport": WIDE}),
     "slide": ("slides/06_gmf_pytorch.html#/6", {"viewport": {"width": 1280, "height": 720}}),
 }
+PARTS = {"promise": ".promise"}  # of these only the element that a CSS selector names
 COLORS = 64  # of a palette, which makes a picture small
 
 
@@ -59,7 +61,8 @@ def take_screenshots(build="build", folder="docs/screenshots", report=print) -> 
             page = browser.new_page(**options)
             page.goto(f"{address}/{page_address}", wait_until="networkidle")
             page.evaluate("() => document.fonts.ready")
-            picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            part = page.locator(PARTS[name]) if name in PARTS else page
+            picture = Image.open(io.BytesIO(part.screenshot())).convert("RGB")
             page.close()
             path = Path(folder) / f"{name}.png"
             picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -65,7 +65,7 @@ def test_the_workflow_has_least_permissions_and_a_cache_of_what_is_pinned(workfl
 def test_make_finds_the_programs_of_a_virtual_environment_on_windows(root, tmp_path):
     if os.name == "nt":
         pytest.skip("there they are found, or nothing would run")
-    command = ["make", "--dry-run", "-o", "v/.ready", "student", "VENV=v"]
+    command = ["make", "--dry-run", "--no-print-directory", "-o", "v/.ready", "student", "VENV=v"]
     for system, folder in (("Windows_NT", "Scripts"), ("", "bin")):
         environment = os.environ | {"OS": system}
         done = subprocess.run(

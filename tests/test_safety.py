@@ -111,7 +111,9 @@ def test_the_search_lets_pass_what_is_safe():
 TEXTS = st.text() | st.sampled_from(
     ["'; import os #", '"""\nimport os\n"""', "\\", "'\\'", "\n%%bash\nls", "{x}", "\x00", "\ud7ff"]
 )
-VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS
+# PyTorch's models, where a test made one before, have switched subnormal numbers off.
+FLOATS = st.floats(allow_nan=False, allow_subnormal=False)
+VALUES = st.none() | st.booleans() | st.integers() | FLOATS | TEXTS
 VALUES |= st.lists(st.integers() | TEXTS, max_size=3)
 
 

@@ -33,7 +33,7 @@ DATA = (
     7,
     ["ml-1m"],
     "no/such/place",
-    "pinterest-37k",
+    "pinterest-21",
     "..",
     "x" * 300,
 )
