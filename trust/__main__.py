@@ -106,7 +106,7 @@ def run(kind, options):
 
 def totals(entry):
     """Column -> sum over the rows, of the columns that every kind shares."""
-    shared = ("tried", "caught", "lost")
+    shared = ("tried", "read right", "caught", "lost")
     rows = entry["figures"].values()
     return {
         column: sum(row.get(column, 0) for row in rows)

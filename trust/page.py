@@ -8,10 +8,10 @@ TITLE = "# What was tried against it, and what became of it"
 INTRO = """
 `python -m trust` tries what can go wrong, and writes this page; nothing on it is typed by hand.
 `python -m trust KIND` tries one kind again and leaves the others as they are. *Tried* is how often,
-*caught* what was refused or mended as it should be, *lost* what went wrong unseen. What is lost is
-to be zero.
+*read right* what was valid all the same and came out right, *caught* what was refused or mended as
+it should be, *lost* what went wrong unseen. What is lost is to be zero.
 """
-SHARED = ("tried", "caught", "lost")
+SHARED = ("tried", "read right", "caught", "lost")
 
 
 def render(results):
