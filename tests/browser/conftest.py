@@ -3,17 +3,13 @@
 Without a browser these tests are skipped; with ``NCF_REQUIRE_BROWSER=1`` they fail.
 """
 
-import functools
-import http.server
 import os
-import shutil
-import threading
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from ncf_utils.screenshots import find_chromium, served
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -27,11 +23,10 @@ def missing(reason):
 @pytest.fixture(scope="session")
 def chromium():
     """The path of a Chromium: what ``CHROMIUM`` names, or the first one installed."""
-    named = os.environ.get("CHROMIUM")
-    path = shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        missing(f"CHROMIUM={named} is no program" if named else "no Chromium is installed")
-    return path
+    try:
+        return find_chromium()
+    except FileNotFoundError as error:
+        missing(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -111,18 +106,5 @@ def site(root):
     folder = root / "build" / "book"
     if not (folder / "index.html").is_file():
         missing("build/book holds no site: `make book` builds it")
-    yield from serve(folder)
-
-
-def serve(folder: Path):
-    """Serve a folder on a free port of this machine, for as long as a fixture lives."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(folder) as address:
+        yield address

@@ -6,7 +6,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from .conftest import missing, serve
+from ncf_utils.screenshots import served
+
+from .conftest import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 SLIDES = ROOT / "build" / "slides"
@@ -48,7 +50,8 @@ def slides():
     """The address of the built slides, served from this machine."""
     if not (SLIDES / "index.html").is_file():
         missing("build/slides holds no slides: `make slides` writes them")
-    yield from serve(SLIDES)
+    with served(SLIDES) as address:
+        yield address
 
 
 @pytest.fixture
