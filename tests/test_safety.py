@@ -29,7 +29,7 @@ SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("
 SOURCES = [path for path in SOURCES if path != ROOT / "trust" / "mutation.py"]
 
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "jsonpickle"}
-BUILTINS = {"eval", "exec", "compile", "__import__"}
+BUILTINS = {"eval", "exec", "__import__"}
 CALLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"}
 CALLS |= {"pd.read_pickle", "pandas.read_pickle", "yaml.unsafe_load", "yaml.full_load"}
 CALLS |= {"tempfile.mktemp", "ssl._create_unverified_context"}
