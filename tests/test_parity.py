@@ -1,6 +1,10 @@
 """PyTorch and Keras: the same names, logits, gradients, losses, and the same training."""
 
+import importlib.util
 import inspect
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -38,6 +42,38 @@ def test_a_checkpoint_of_the_other_framework_is_refused_whatever_its_name(
     written.rename(tmp_path / name)
     with pytest.raises(ValueError, match=f"{name} is not a checkpoint of GMF, MLP or NeuMF"):
         reader.load(tmp_path / name)
+
+
+# --- other engines -------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys
+import keras
+import numpy as np
+from ncf_utils import keras_ncf
+
+assert keras.backend.backend() == sys.argv[1]
+for path in sys.argv[2:]:
+    model = keras_ncf.load(path)
+    np.save(path + ".npy", keras_ncf.score_function(model)(*np.indices((SIZES))))
+"""
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_keras_on_another_backend_gives_the_same_logits(tmp_path, backend):
+    if not importlib.util.find_spec(backend):
+        pytest.skip(f"{backend} is not installed")
+    expected = {}
+    for name in MODELS:
+        one, other = twins(name)
+        keras_ncf.save(other, path := tmp_path / f"{name}.keras")
+        expected[path] = torch_ncf.score_function(one)(USER, ITEM)
+    script = SCRIPT.replace("SIZES", str(USER.shape))
+    command = [sys.executable, "-c", script, backend, *map(str, expected)]
+    subprocess.run(command, env=os.environ | {"KERAS_BACKEND": backend}, check=True)
+    for path, logits in expected.items():
+        found = np.load(f"{path}.npy")
+        assert logits.std() > 0.1 and error(found, logits) < 1e-6, path.stem
 
 
 # --- the same names ------------------------------------------------------------------------------
