@@ -271,6 +271,20 @@ def test_a_reader_chooses_a_framework_once(site, page):
     assert page.evaluate("() => localStorage.getItem('framework')") == "pytorch"
 
 
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_switch_is_on_one_line_with_the_buttons_and_hides_nothing(site, open_page, width):
+    page = open_page(viewport={"width": width, "height": 844})
+    page.goto(f"{site}/notebooks/06_gmf_keras.html")
+    bar, switch, menu, title = (
+        page.locator(found).first.bounding_box()
+        for found in (".bd-header-article", "nav.framework", ".primary-toggle", "article h1")
+    )
+    for box in (switch, menu):
+        assert box["y"] >= bar["y"]
+        assert box["y"] + box["height"] <= min(bar["y"] + bar["height"], title["y"] + 1)
+    assert menu["x"] + menu["width"] <= switch["x"]
+
+
 def test_without_javascript_the_site_can_be_read(site, open_page):
     page = open_page(java_script_enabled=False)
     page.goto(f"{site}/notebooks/06_gmf_pytorch.html")
