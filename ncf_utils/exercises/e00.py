@@ -40,6 +40,7 @@ def recommend(scores, seen, k):
 
 def _films(rng):
     yield np.array([0.1, 0.3]), np.array([1]), 1
+    yield np.array([-1.0, -2.0, -3.0]), np.array([0]), 1
     yield np.array([0.2, 0.9, 0.5, 0.7]), np.array([1]), 2
     for size in (8, 40):
         yield rng.normal(size=size), rng.permutation(size)[: size // 4], 5
@@ -94,6 +95,11 @@ EXERCISES = [
         {
             "films that were seen must be struck out before the best are taken.": (
                 lambda scores, seen, k: np.argsort(-scores)[:k]
+            ),
+            "a score may be below 0, and a seen film at 0 then wins: strike it out with -np.inf.": (
+                lambda scores, seen, k: np.argsort(
+                    -np.where(np.isin(np.arange(len(scores)), seen), 0, scores)
+                )[:k]
             ),
             "these are the lowest scores: argsort begins with the smallest.": (
                 lambda scores, seen, k: [f for f in np.argsort(scores) if f not in seen][:k]

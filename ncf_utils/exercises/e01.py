@@ -16,8 +16,8 @@ def share_of_rare(counts, at_most):
 
 
 def _counts(rng):
-    yield [1], 1
-    yield [0, 3], 1
+    yield np.array([1]), 1
+    yield np.array([0, 3]), 1
     for size in (4, 10, 100):
         yield rng.integers(0, 6, size), 2
 
@@ -54,9 +54,9 @@ def testable_users(user, rating, least):
 
 
 def _ratings(rng):
-    yield [0, 0], [4.0, 5.0], 4.0
-    yield [0, 1], [5.0, 5.0], 4.0
-    yield [0, 0, 1, 1], [4.0, 3.0, 5.0, 5.0], 4.0
+    yield np.array([0, 0]), np.array([4.0, 5.0]), 4.0
+    yield np.array([0, 1]), np.array([5.0, 5.0]), 4.0
+    yield np.array([0, 0, 1, 1]), np.array([4.0, 3.0, 5.0, 5.0]), 4.0
     for size in (10, 60):
         yield np.sort(rng.integers(0, 5, size)), rng.integers(1, 11, size) / 2, 4.0
 
@@ -79,9 +79,9 @@ def last_but_one(user, time):
 
 
 def _moments(rng):
-    yield [0, 0, 0], [1, 3, 2]
-    yield [0, 0, 0, 1], [5, 5, 5, 1]
-    yield [0, 0, 0, 1, 1], [3, 1, 2, 8, 9]
+    yield np.array([0, 0, 0]), np.array([1, 3, 2])
+    yield np.array([0, 0, 0, 1]), np.array([5, 5, 5, 1])
+    yield np.array([0, 0, 0, 1, 1]), np.array([3, 1, 2, 8, 9])
     for size in (12, 60):
         yield np.sort(rng.integers(0, size // 4, size)), rng.integers(0, 9, size)
 

@@ -63,7 +63,7 @@ def best_constant(num_negatives):
         loss = (1 - answer) ** 2 + num_negatives * answer**2
         at, width = grid[loss.argmin()], (high - low) / 100
         low, high = at - width, at + width
-    return float(at)
+    return round(float(at), 6)
 
 
 def _numbers(rng):
@@ -179,9 +179,7 @@ EXERCISES = [
         _numbers,
         {
             "this is the best answer ŷ; the logit is log(ŷ / (1 - ŷ)).": lambda n: 1 / (1 + n),
-            "the sign: with more negatives the logit falls.": lambda n: (
-                math.log(n) if n > 1 else 1.0
-            ),
+            "the sign: with more negatives the logit falls.": math.log,
             "this is the logarithm of ŷ; the logit is log(ŷ / (1 - ŷ)).": lambda n: math.log(
                 1 / (1 + n)
             ),

@@ -17,8 +17,8 @@ def mrr(ranks):
 
 
 def _ranks(rng):
-    yield ([0],)
-    yield ([0, 3],)
+    yield (np.array([0]),)
+    yield (np.array([0, 3]),)
     for size in (5, 40):
         yield (rng.integers(0, 100, size),)
 

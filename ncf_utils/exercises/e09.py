@@ -88,6 +88,8 @@ def _squares(rng):
     yield (np.array([[1.0, 2.0], [0.0, -1.0]]),)
     yield (np.array([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0], [2.0, 3.0, 1.0]]),)  # equal sums
     yield (np.array([[1.0, 2.0, 3.0], [2.0, 5.0, 6.0], [3.0, 7.0, 9.0]]),)  # equal at first
+    yield (np.array([[0.0, 3.0, -2.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]),)  # equal to 1, 2, 3
+    yield (np.array([[0.0, 2.0, -1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]),)  # equal to 0, 1, 2
     for size in (5, 16):
         yield (rng.normal(size=(size, size)),)
 
@@ -196,6 +198,9 @@ EXERCISES = [
             "ones add up rows or columns, and the sums can be equal. Less neat, please.": (
                 lambda kernel: np.ones(len(kernel))
             ),
+            "counting 1, 2, 3 is neat as well: draw.": lambda kernel: np.arange(
+                1.0, len(kernel) + 1
+            ),
             "one one-hot input reads one row; try the others, or all at once.": lambda kernel: (
                 np.eye(len(kernel))[0]
             ),
@@ -209,6 +214,11 @@ EXERCISES = [
         agree,
         _pairs,
         {
+            "np.allclose has an absolute and a relative tolerance of its own; here there is one.": (
+                lambda one, other, tolerance: (
+                    one.shape == other.shape and np.allclose(one, other, atol=tolerance)
+                )
+            ),
             "without np.abs a difference below zero passes, however large.": (
                 lambda one, other, tolerance: (
                     one.shape == other.shape

@@ -110,6 +110,9 @@ EXERCISES = [
         shift,
         _logits,
         {
+            "the logits hold -log(trained_with) already: add it back first.": lambda logits, n, m: (
+                logits - np.log(m)
+            ),
             "the sign: the more negatives, the lower the logits.": lambda logits, n, m: (
                 logits - np.log(n) + np.log(m)
             ),
@@ -176,6 +179,13 @@ EXERCISES = [
             "the layer that comes second stands on the left: W2 @ W1.": lambda W1, b1, W2, b2: (
                 W1 @ W2,
                 W2 @ b1 + b2,
+            ),
+            "here x is a column: W2 @ W1; in notebook 07 it was a row.": lambda W1, b1, W2, b2: (
+                W1 @ W2,
+                b1 @ W2 + b2,
+            ),
+            "the first layer has a bias, too, and the second takes it along: W2 @ b1.": (
+                lambda W1, b1, W2, b2: (W2 @ W1, b2)
             ),
             "b1 goes through the second layer as well.": lambda W1, b1, W2, b2: (W2 @ W1, b1 + b2),
             "the second layer adds a bias of its own.": lambda W1, b1, W2, b2: (W2 @ W1, W2 @ b1),

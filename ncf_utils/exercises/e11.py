@@ -106,6 +106,7 @@ def seeds_needed(gain, std):
 
 def _gains(rng):
     yield 0.1, 0.06
+    yield 0.25, 0.125
     yield 0.01, 0.004
     yield 0.01, 0.008
     yield 0.002, 0.0051
@@ -196,6 +197,9 @@ EXERCISES = [
             ),
             "the error falls with the *root* of the number of seeds: square both sides.": (
                 lambda gain, std: math.floor(8**0.5 * std / gain) + 1
+            ),
+            "exactly twice the error is not *more* than twice.": lambda gain, std: math.ceil(
+                8 * std**2 / gain**2
             ),
             "so many are just not enough: the next whole number.": lambda gain, std: math.floor(
                 8 * std**2 / gain**2

@@ -98,6 +98,7 @@ def candidates_needed(places, share):
 def _places(rng):
     yield np.array([[0]]), 1.0
     yield np.array([[0, 3]]), 0.5
+    yield np.array([[0, 3, 5]]), 0.5
     yield np.array([[0, 7, 2, 4]]), 0.75
     yield np.array([[0, 1, 5, 9], [0, 30, 2, 3]]), 0.75
     for users in (4, 20):
@@ -218,6 +219,11 @@ EXERCISES = [
             ),
             "the share is of all films of all lists, not of each list by itself.": (
                 lambda places, share: max(_needed(row, share) for row in places)
+            ),
+            "at least the share: round the number of films up, not down.": (
+                lambda places, share: (
+                    np.sort(np.ravel(places))[int(share * np.size(places)) - 1] + 1
+                )
             ),
             "half a candidate cannot be had: sort the places, and do not interpolate.": (
                 lambda places, share: np.quantile(places, share) + 1
