@@ -580,6 +580,13 @@ def test_bootstrap_width_follows_level_and_size():
     )
 
 
+def test_bootstrap_of_one_resample_and_of_the_usual_number():
+    values = [0.0, 1.0] * 50
+    low, high = bootstrap_interval(values, num_resamples=1)
+    assert low == high
+    assert bootstrap_interval(values) == bootstrap_interval(values, 0.95, 2000, 0)
+
+
 def test_bootstrap_is_seeded():
     values = np.random.default_rng(0).random(50)
     assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)

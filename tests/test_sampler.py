@@ -243,6 +243,13 @@ def test_same_seed_same_epochs_and_another_seed_others(train, strategy, method):
     assert first != epochs_of(NegativeSampler(train, 4, strategy, seed=12), method)
 
 
+def test_four_uniform_negatives_and_seed_zero_unless_told_otherwise(train):
+    for one, other in zip(
+        NegativeSampler(train).epoch(), NegativeSampler(train, 4, "uniform", 0).epoch(), strict=True
+    ):
+        assert np.array_equal(one, other)
+
+
 def test_a_seed_sequence_is_a_seed(train):
     first, second = (np.random.SeedSequence(5, spawn_key=(i,)) for i in (0, 1))
     expected = epochs_of(NegativeSampler(train, seed=first), "epoch")

@@ -16,7 +16,16 @@ from ncf_utils.results import write_whole
 
 HERE = Path(__file__).parent
 #: The modules that measure, in the order of the page.
-KINDS = ("fuzz", "archives", "faults", "kills", "sweep_kills", "parameters")
+KINDS = (
+    "fuzz",
+    "archives",
+    "faults",
+    "kills",
+    "sweep_kills",
+    "parameters",
+    "mutation",
+    "notebooks",
+)
 
 
 def main(arguments=None):
