@@ -60,11 +60,10 @@ document.addEventListener("click", (event) => {
   }
 });
 
-// What scrolls sideways can be reached with the Tab key.
+// What scrolls sideways can be reached with the Tab key; the theme sees to code and outputs.
 function reachable() {
   for (const box of document.querySelectorAll(
-    ".bd-article pre, .text_html, .widget-html-content, .pst-scrollable-table-container, " +
-      "mjx-container[display], .scrolls",
+    ".widget-html-content, mjx-container[display], .scrolls",
   )) {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else if (box.tabIndex === 0) box.removeAttribute("tabindex");
@@ -89,15 +88,16 @@ document.addEventListener("readystatechange", () => {
     MathJax.Hub ??= { Queue: ([, , element]) => MathJax.typesetPromise([element]) };
 });
 
-// A slider's handle is called as its label says.
-function nameSliders() {
+// Widgets come late. A slider's handle is called as its label says.
+function attend() {
+  requestAnimationFrame(reachable);
   for (const handle of document.querySelectorAll("[role=slider]:not([aria-label])")) {
     const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
     if (label) handle.setAttribute("aria-label", label.textContent);
   }
 }
 if (document.querySelector("script[type='application/vnd.jupyter.widget-state+json']"))
-  new MutationObserver(nameSliders).observe(document.body, { childList: true, subtree: true });
+  new MutationObserver(attend).observe(document.body, { childList: true, subtree: true });
 
 follow();
 addEventListener("load", reachable);
