@@ -110,6 +110,8 @@ def test_a_page_is_whole_and_open_to_everybody(site, path, page, axe):
         assert violations(page, axe, **contrast) == []
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    # Colours fade from one theme to the other.
+    page.evaluate("() => Promise.allSettled(document.getAnimations().map(fade => fade.finished))")
     assert page.evaluate(FIGURES_ON_A_DARK_PAGE) == []
     if path in DARK:
         assert violations(page, axe, runOnly=["color-contrast"]) == []
