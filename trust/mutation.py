@@ -130,7 +130,9 @@ def tested(checkout, name, sample=0, seed=0, limit=60):
     _load(FRAMEWORKS.get(name, ()))
     answers = checkout / "answers.json"
     trials = _Trials(path, source, chosen, limit, answers)
-    _forked(lambda: _session(checkout, tests, trials), limit=24 * 3600)
+    status = _forked(lambda: _session(checkout, tests, trials), limit=24 * 3600)
+    if status:
+        raise RuntimeError(f"{name}: pytest did not come to its tests, and ended with {status}")
     told = json.loads(answers.read_text())
     if told["failed"]:
         raise RuntimeError(f"{name}: before anything is changed, {told['failed']} fails")
@@ -186,8 +188,11 @@ def _session(checkout, tests, plugin):
     phases = hypothesis.Phase.explicit, hypothesis.Phase.generate
     hypothesis.settings.register_profile("trust", phases=phases, database=None, deadline=None)
     hypothesis.settings.load_profile("trust")
-    for name in [name for name in sys.modules if name.split(".")[0] in ("ncf_utils", "conftest")]:
-        del sys.modules[name]
+    # The copy's modules, also where this process has tests of the same names.
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if name != "__main__" and Path(file).is_relative_to(ROOT) and "site-packages" not in file:
+            del sys.modules[name]
     sys.dont_write_bytecode = True  # two faults of one second and one length look alike
     os.chdir(checkout)
     os.environ["PYTHONPATH"] = str(checkout)

@@ -224,9 +224,11 @@ def _inputs(exercise, arguments):
 def _text(value):
     if isinstance(value, np.random.Generator):
         return "a random generator"
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_text(part)}" for name, part in value.items())
-    if isinstance(value, (np.ndarray, np.generic, list, tuple)):
+    if isinstance(value, (np.ndarray, list, tuple)):
         text = np.array2string(np.asarray(value), separator=", ", precision=4, threshold=30)
         return " ".join(text.split())
     return f"{value:.6g}" if isinstance(value, float) and value % 1 else repr(value)
