@@ -76,7 +76,7 @@ serve: ## serve the built site on this machine only
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m http.server $(PORT) --bind 127.0.0.1 --directory build/book
 
 browser: book slides ## test site, slides and JupyterLab in a browser, which CHROMIUM names or the path finds
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest tests/browser -n 2 --dist loadgroup
 
 audit: $(READY) ## look for unsafe code, and for known faults of the pinned packages
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive ncf_utils

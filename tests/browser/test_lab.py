@@ -24,7 +24,10 @@ WRONG = """def share_of_rare(counts, at_most):
 
 check("01.1", share_of_rare)"""
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="make is for other systems")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="make is for other systems"),
+    pytest.mark.xdist_group("lab"),  # one server, and a notebook that each test takes on
+]
 
 
 def free_port():
