@@ -126,6 +126,49 @@ def test_a_wrong_shape_is_told():
     assert "the shape should be (1, 1), not (1, 1, 1)" in verdict.text
 
 
+def test_a_wrong_shape_is_told_of_a_part():
+    flat = find("08.1").specification  # h and b
+    row = check("08.1", lambda *case: (np.array([flat(*case)[0]]), flat(*case)[1]))
+    assert row.text.endswith("Hint: the shape of h should be (2,), not (1, 2).")
+    pair = check("05.3", lambda relevant, k: (np.ones(3), 1.0))
+    assert pair.text == (
+        "05.3: not yet. For relevant = [1], k = 1 it returned ([1., 1., 1.], 1.0); "
+        "expected [1., 1.].\nHint: the shape of part 1 should be (), not (3,)."
+    )
+    ragged = check("05.1", lambda ranks: (np.ones(2), 3.0))
+    assert "it returned ([1., 1.], 3.0); expected 1.0." in ragged.text
+
+
+def test_a_tensor_that_wants_a_gradient_is_judged_by_its_values():
+    import torch
+
+    def tensor(value):
+        if isinstance(value, dict):
+            return {name: tensor(part) for name, part in value.items()}
+        if isinstance(value, (tuple, list)):
+            return type(value)(tensor(part) for part in value)
+        if isinstance(value, (str, bool, torch.nn.Module)) or value is None:
+            return value
+        return torch.tensor(np.asarray(value, dtype=float), requires_grad=True)
+
+    for exercise in ALL:
+        right = solution(exercise.id)
+        verdict = check(exercise.id, lambda *case, right=right: tensor(right(*case)))
+        assert verdict.passed, verdict
+    wrong = check("05.1", lambda ranks: tensor(1 / (np.mean(ranks) + 2)))
+    assert "it returned 0.5; expected 1.0." in wrong.text
+    known = check("05.1", lambda ranks: tensor(np.mean(1 / (ranks + 2))))
+    assert known.text.endswith("Hint: a rank counts from 0, so the place is rank + 1.")
+
+
+def test_a_tensor_of_tensorflow_is_shown_as_a_number():
+    tf = pytest.importorskip("tensorflow")
+    verdict = check("05.1", lambda ranks: tf.constant(0.5, tf.float64))
+    assert "it returned 0.5; expected 1.0." in verdict.text
+    pair = check("05.3", lambda relevant, k: [tf.constant(0.5), tf.Variable(2.0)])
+    assert "it returned [0.5, 2. ]; expected [1., 1.]." in pair.text
+
+
 def test_what_is_no_function_and_what_is_no_exercise():
     assert check("05.1", 0.29).text == "05.1: give check a function, not float."
     with pytest.raises(ValueError, match="no exercise '05.11'.*05.1"):

@@ -142,12 +142,26 @@ class _Outcome:
 
 
 def _outcome(exercise, function, arguments):
+    def answer(*arguments):
+        return _plain(function(*arguments))
+
     try:
         if exercise.measure is not None:
-            return _Outcome(exercise.measure(function, *arguments))
-        return _Outcome(function(*arguments))
+            return _Outcome(_plain(exercise.measure(answer, *arguments)))
+        return _Outcome(answer(*arguments))
     except Exception as error:  # whatever a learner's function raises is its answer
         return _Outcome(raised=type(error), message=str(error))
+
+
+def _plain(value):
+    """An answer with arrays of NumPy for the tensors in it: what counts is their values."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part) for part in value)
+    if hasattr(value, "detach"):  # PyTorch's own numpy() refuses where a gradient is wanted
+        value = value.detach().cpu()
+    return value.numpy() if hasattr(value, "numpy") else value
 
 
 def _same(found, expected, tolerance):
@@ -168,7 +182,7 @@ def _close(found, expected, tolerance):
         return isinstance(found, str) and found == expected
     try:
         found, expected = (np.asarray(value, dtype=float) for value in (found, expected))
-    except (TypeError, ValueError, RuntimeError):  # a tensor of PyTorch that wants a gradient
+    except (TypeError, ValueError):
         return False
     if found.shape != expected.shape:
         return False
@@ -189,10 +203,35 @@ def _complaint(exercise, function, arguments, found, expected):
     text += "" if wanted else _text(expected.value)
     if hint := _hint(exercise, function):
         return f"{text}.\nHint: {hint}"
-    shapes = [np.shape(outcome.value) for outcome in (found, expected)]
-    if not found.raised and not wanted and found.value is not None and shapes[0] != shapes[1]:
-        return f"{text}.\nHint: the shape should be {shapes[1]}, not {shapes[0]}."
-    return f"{text}."
+    if found.raised or wanted or found.value is None:
+        return f"{text}."
+    return f"{text}." + _shape_hint(found.value, expected.value)
+
+
+def _shape_hint(found, expected):
+    """The first shape that is another than expected, of the whole or of a part; "" if none is."""
+    sequences = isinstance(found, (list, tuple)) and isinstance(expected, (list, tuple))
+    if isinstance(expected, dict):
+        if not isinstance(found, dict) or list(found) != list(expected):
+            return ""
+        parts = [(f" of {name}", found[name], part) for name, part in expected.items()]
+    elif sequences and _shape(found) is None and len(found) == len(expected):
+        parts = [(f" of part {at + 1}", found[at], part) for at, part in enumerate(expected)]
+    else:
+        parts = [("", found, expected)]
+    for name, one, other in parts:
+        shapes = _shape(one), _shape(other)
+        if None not in shapes and shapes[0] != shapes[1]:
+            return f"\nHint: the shape{name} should be {shapes[1]}, not {shapes[0]}."
+    return ""
+
+
+def _shape(value):
+    """None where the parts of a list differ in shape."""
+    try:
+        return np.shape(value)
+    except ValueError:
+        return None
 
 
 def _hint(exercise, function):
@@ -228,6 +267,8 @@ def _text(value):
         value = value.item()
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_text(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)) and _shape(value) is None:
+        return f"({', '.join(_text(part) for part in value)})"
     if isinstance(value, (np.ndarray, list, tuple)):
         text = np.array2string(np.asarray(value), separator=", ", precision=4, threshold=30)
         return " ".join(text.split())
