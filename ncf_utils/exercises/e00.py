@@ -67,6 +67,17 @@ def _most_popular(counts, number):
     return np.argsort(-counts)[:number]
 
 
+def _unseen(order, seen):
+    """The films of an order that were not seen."""
+    return order[~np.isin(order, seen)]
+
+
+def _struck_out_whole(recommended, counts, seen):
+    left = counts.copy()
+    left[seen] = -np.inf  # OverflowError
+    return np.isin(recommended, _most_popular(left, len(recommended))).sum()
+
+
 EXERCISES = [
     Exercise(
         "00.1",
@@ -123,6 +134,33 @@ EXERCISES = [
                 lambda recommended, counts, seen: len(
                     np.intersect1d(recommended, _most_popular(counts, len(recommended)))
                 )
+            ),
+            "counts are whole numbers, and none of them is infinite: strike out with -1.": (
+                _struck_out_whole
+            ),
+            "np.delete moves the films behind it up, and their numbers change.": (
+                lambda recommended, counts, seen: len(
+                    np.intersect1d(
+                        recommended, _most_popular(np.delete(counts, seen), len(recommended))
+                    )
+                )
+            ),
+            "take as many popular films as were recommended, not ten.": (
+                lambda recommended, counts, seen: len(
+                    np.intersect1d(recommended, _unseen(np.argsort(-counts), seen)[:10])
+                )
+            ),
+            "these are the least popular films: argsort begins with the smallest.": (
+                lambda recommended, counts, seen: len(
+                    np.intersect1d(
+                        recommended, _unseen(np.argsort(counts), seen)[: len(recommended)]
+                    )
+                )
+            ),
+            "a film counts at whatever place it stands in the two lists: see np.isin.": (
+                lambda recommended, counts, seen: (
+                    recommended == _unseen(np.argsort(-counts), seen)[: len(recommended)]
+                ).sum()
             ),
             "this is a share; asked for is the number of films.": (
                 lambda recommended, counts, seen: (

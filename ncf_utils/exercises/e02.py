@@ -118,6 +118,15 @@ EXERCISES = [
                 batch_size * num_users * 8,
                 batch_size * 8,
             ),
+            "first the bytes of the one-hot batch, then those of the indices.": (
+                lambda batch_size, num_users: (batch_size * 8, batch_size * num_users * 4)
+            ),
+            "an index is one number for each user of the batch, not for each user there is.": (
+                lambda batch_size, num_users: (batch_size * num_users * 4, num_users * 8)
+            ),
+            "a batch has a row for each of its users, and num_users numbers in each row.": (
+                lambda batch_size, num_users: (num_users * 4, batch_size * 8)
+            ),
             "an index is an int64: 8 bytes.": lambda batch_size, num_users: (
                 batch_size * num_users * 4,
                 batch_size * 4,

@@ -65,6 +65,7 @@ def _place(function, products, item):
 def _products(rng):
     yield np.array([[1.0, 0.0], [0.0, 2.0]]), 0
     yield np.array([[1.0, 0.0], [2.0, -2.0]]), 1
+    yield np.array([[1.0, -1.0], [5.0, 0.5]]), 0  # a short film beside a long one
     yield np.array([[2.0, 1.0, -2.0], [1.0, 3.0, -1.0], [3.0, 2.0, 0.0], [0.0, 0.0, -3.0]]), 3
     for size in (5, 9):
         products = rng.normal(size=(size, 4))
@@ -137,6 +138,12 @@ EXERCISES = [
             "(a - b) squared is a squared minus *twice* a b plus b squared.": lambda P, Q: (
                 _lengths(P)[:, None] + _lengths(Q) - P @ Q.T
             ),
+            "|p|² is the length *squared*: (P**2).sum(axis=1), without the root.": lambda P, Q: (
+                _length(P)[:, None] + _length(Q) - 2 * P @ Q.T
+            ),
+            "users belong in rows and films in columns.": lambda P, Q: (
+                _lengths(Q)[:, None] + _lengths(P) - 2 * Q @ P.T
+            ),
             "this is the distance itself; its square was asked for.": lambda P, Q: np.linalg.norm(
                 P[:, None] - Q, axis=-1
             ),
@@ -152,6 +159,12 @@ EXERCISES = [
         {
             "with all weights 1 this is the dot product, and the film is not first.": (
                 lambda products, item: np.ones(products.shape[1])
+            ),
+            "where a film is below all others in a factor, the weight must be negative.": (
+                lambda products, item: np.eye(products.shape[1])[np.abs(products[item]).argmax()]
+            ),
+            "a longer film can be ahead by the film's own products: look for *one* factor.": (
+                lambda products, item: products[item]
             ),
             "weights of 0 make all films equal, and nobody is first.": (
                 lambda products, item: np.zeros(products.shape[1])

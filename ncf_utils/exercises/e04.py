@@ -164,6 +164,13 @@ EXERCISES = [
             "this is the sigmoid of the margin; the derivative is what is missing to 1.": (
                 lambda p, n: (-_sigmoid(p - n), _sigmoid(p - n))
             ),
+            "this is the log loss, each logit by itself; BPR sees only how far they are apart.": (
+                lambda p, n: (_sigmoid(p) - 1, _sigmoid(n))
+            ),
+            "a larger negative logit makes the loss larger: its slope is above 0.": lambda p, n: (
+                _sigmoid(p - n) - 1,
+                _sigmoid(p - n) - 1,
+            ),
             "both logits matter: the two slopes are equal and opposite.": lambda p, n: (
                 _sigmoid(p - n) - 1,
                 0.0,

@@ -23,6 +23,11 @@ def _ranks(rng):
         yield (rng.integers(0, 100, size),)
 
 
+def _by_rank(ranks):
+    with np.errstate(divide="ignore"):
+        return np.mean(1 / ranks)
+
+
 # --- 05.2 ----------------------------------------------------------------------------------------
 
 
@@ -106,6 +111,10 @@ EXERCISES = [
             "a rank counts from 0, so the place is rank + 1.": lambda ranks: np.mean(
                 1 / (np.asarray(ranks) + 2)
             ),
+            "1 / rank is infinite for the best rank, 0: the place is rank + 1.": _by_rank,
+            "this counts the first ten places only; the mean is over all users, as they are.": (
+                lambda ranks: np.mean(np.where(ranks < 10, 1 / (ranks + 1), 0))
+            ),
             "the mean of 1 / place, not 1 / the mean place.": lambda ranks: (
                 1 / (np.mean(ranks) + 1)
             ),
@@ -129,6 +138,9 @@ EXERCISES = [
             ),
             "a rank counts from 0: with nobody ahead it is 0.": lambda positive, negatives: (
                 _ranks_by(positive, negatives, 1) + 1
+            ),
+            "each rival meets the film of its own row: positive must be a column, [:, None].": (
+                lambda positive, negatives: (negatives >= positive).sum(axis=1)
             ),
             "these are the rivals that lose; a rank counts those that win.": (
                 lambda positive, negatives: (np.asarray(negatives).T < positive).sum(axis=0)

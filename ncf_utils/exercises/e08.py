@@ -47,6 +47,7 @@ def _histories(rng):
     yield [0.1, 0.5, 0.4], [0.1, 0.5, 0.7]
     yield [0.1, 0.3, 0.5, 0.4], [0.1, 0.7, 0.6, 0.65]
     yield [0.9, 0.3, 0.5, 0.4], [0.1, 0.7, 0.6, 0.65]
+    yield [0.1, 0.3, 0.5, 0.4], [0.8, 0.7, 0.6, 0.65]
     yield rng.random(20).round(3), rng.random(20).round(3)
 
 
@@ -130,6 +131,11 @@ EXERCISES = [
             "α is the share of GMF, and 1 - α that of the MLP.": lambda *case: _mixed(
                 *case[:4], (1 - case[4], case[4]), (1 - case[4], case[4])
             ),
+            "the GMF branch comes first in the output layer, then the MLP's.": (
+                lambda h_gmf, b_gmf, h_mlp, b_mlp, alpha: mix_output(
+                    h_mlp, b_mlp, h_gmf, b_gmf, 1 - alpha
+                )
+            ),
             "both get α; the MLP's share is 1 - α.": lambda *case: _mixed(
                 *case[:4], (case[4], case[4]), (case[4], case[4])
             ),
@@ -154,6 +160,17 @@ EXERCISES = [
             ),
             "leaving row 0 out shifts the places by one: epochs count from 1.": lambda v, t: (
                 _report(v, t, 1 + int(np.argmax(v[1:])), shown=-1)
+            ),
+            "place 0 of v[1:] is epoch 1: add 1 before you read the test.": (
+                lambda v, t: _report(v, t, int(np.argmax(v[1:])))
+            ),
+            "row 0 is the untrained model: it is no best on the test, either.": lambda v, t: (
+                *honest_report(v, t)[:2],
+                np.max(t) - honest_report(v, t)[1],
+            ),
+            "the sign: the best on the test is never below the picked one.": lambda v, t: (
+                *honest_report(v, t)[:2],
+                -honest_report(v, t)[2],
             ),
         },
     ),

@@ -34,6 +34,11 @@ def _picked(validation, test):
     return test[np.arange(len(test)), validation.argmax(axis=1)]
 
 
+def _picked_of_all(validation, test):
+    """As if all runs were one long run."""
+    return test.max() - test.ravel()[validation.argmax()]
+
+
 def _picked_together(validation, test):
     return test.max(axis=1).mean() - test[:, validation.mean(axis=0).argmax()].mean()
 
@@ -64,6 +69,30 @@ def _by_k(ranks, longest, inside, gain):
 
 def _worth(ranks):
     return 1 / np.log2(ranks + 2)
+
+
+def _from_rank_1(ranks):
+    with np.errstate(divide="ignore"):
+        return 1 / np.log2(ranks + 1)
+
+
+def _times_infinity(ranks, longest):
+    at_place = np.bincount(ranks, minlength=longest)[:longest] / len(ranks)
+    with np.errstate(invalid="ignore"):
+        return np.cumsum(at_place * _from_rank_1(np.arange(longest)))
+
+
+def _infinite(ranks, longest):
+    ranks = np.asarray(ranks)
+    worth = _from_rank_1(ranks)
+    return [np.mean(np.where(ranks < k, worth, 0)) for k in range(1, longest + 1)]
+
+
+def _divided_by_zero(ranks, longest):
+    lines = []
+    for k in range(1, longest + 1):
+        lines.append(sum(1 / math.log2(rank + 1) for rank in ranks if rank < k) / len(ranks))
+    return lines
 
 
 # --- 11.3 ----------------------------------------------------------------------------------------
@@ -127,6 +156,13 @@ EXERCISES = [
             "validation only *picks*; what is reported is the test in that epoch.": (
                 lambda validation, test: np.mean(test.max(axis=1) - validation.max(axis=1))
             ),
+            "each run has a best of its own, test.max(axis=1); this is the best of all runs.": (
+                lambda validation, test: test.max() - _picked(validation, test).mean()
+            ),
+            "without an axis argmax and max look at all runs at once: axis=1.": (_picked_of_all),
+            "this is the sum over the runs; return their mean.": lambda validation, test: np.sum(
+                test.max(axis=1) - _picked(validation, test)
+            ),
             "the sign: the best on the test is never below the picked one.": (
                 lambda validation, test: np.mean(_picked(validation, test) - test.max(axis=1))
             ),
@@ -141,6 +177,13 @@ EXERCISES = [
         {
             "this is HR@K; in NDCG a hit counts for 1 / log2(rank + 2).": lambda ranks, longest: (
                 _by_k(ranks, longest, np.less, np.ones_like)
+            ),
+            "rank 0 is the first place, and log2(0 + 1) is 0: rank + 2.": _infinite,
+            "ranks count from 0, and 0 times infinity is nan: a hit is worth 1 / log2(rank + 2).": (
+                _times_infinity
+            ),
+            "log2(1) is 0, and rank 0 divides by it: with ranks from 0 it is log2(rank + 2).": (
+                _divided_by_zero
             ),
             "this counts the films *at* place K; a list of K holds all places up to it.": (
                 lambda ranks, longest: _by_k(ranks, longest, lambda r, k: r == k - 1, _worth)

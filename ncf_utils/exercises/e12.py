@@ -92,10 +92,10 @@ def _with_pmf(ranks, places, pmf, worth):
     return float(np.mean([sum(pmf(rank, j) * worth(j) for j in places) for rank in ranks]))
 
 
-def _hypergeometric(n, rivals):
+def _hypergeometric(n, rivals, chance="pmf"):
     from scipy.stats import hypergeom
 
-    return lambda rank, place: hypergeom.pmf(place, rivals, rank, n)
+    return lambda rank, place: getattr(hypergeom, chance)(place, rivals, rank, n)
 
 
 def _binomial(n, rivals):
@@ -106,6 +106,17 @@ def _binomial(n, rivals):
 
 def _worth(place):
     return 1 / np.log2(place + 2)
+
+
+def _worth_from_1(place):
+    return 1 / math.log2(place + 1)  # ZeroDivisionError
+
+
+def _infinite(ranks, n, rivals):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _with_pmf(
+            ranks, range(10), _hypergeometric(n, rivals), lambda place: 1 / np.log2(place + 1)
+        )
 
 
 def _at_the_mean_place(ranks, num_candidates, rivals):
@@ -169,6 +180,21 @@ EXERCISES = [
             "the slope of c ** 4 has a factor 4, that of c ** -2 only a 2.": lambda P, Q, h: (
                 (_squares(P, Q) / _squares(h)) ** (1 / 6)
             ),
+            "2 A / c ** 3 = 4 H c ** 3: the 2 that is left stands with H.": lambda P, Q, h: (
+                (2 * _squares(P, Q) / _squares(h)) ** (1 / 6)
+            ),
+            "the slope of A / c ** 2 has a factor as well, 2: half of A, not a quarter.": (
+                lambda P, Q, h: (_squares(P, Q) / (4 * _squares(h))) ** (1 / 6)
+            ),
+            "A / 2 * H multiplies by H; A / (2 * H) divides by it.": lambda P, Q, h: (
+                (_squares(P, Q) / 2 * _squares(h)) ** (1 / 6)
+            ),
+            "upside down: the tables are divided by c, so larger tables ask for a larger c.": (
+                lambda P, Q, h: (2 * _squares(h) / _squares(P, Q)) ** (1 / 6)
+            ),
+            "this is c to the sixth; asked is c.": lambda P, Q, h: (
+                _squares(P, Q) / (2 * _squares(h))
+            ),
             "c ** -3 and c ** 3 are six powers apart: the sixth root.": lambda P, Q, h: (
                 (_squares(P, Q) / (2 * _squares(h))) ** (1 / 3)
             ),
@@ -193,6 +219,19 @@ EXERCISES = [
                     ranks, range(10), _hypergeometric(n, rivals), lambda place: 1
                 )
             ),
+            "cdf is the chance of this place or a better one; that of the place alone is pmf.": (
+                lambda ranks, n, rivals: _with_pmf(
+                    ranks, range(10), _hypergeometric(n, rivals, "cdf"), _worth
+                )
+            ),
+            "place 0 is worth 1 / log2(2): with places from 0 it is log2(place + 2).": (
+                lambda ranks, n, rivals: _with_pmf(
+                    ranks, range(10), _hypergeometric(n, rivals), _worth_from_1
+                )
+            ),
+            "log2(0 + 1) is 0, and place 0 divides by it: with places from 0 it is place + 2.": (
+                _infinite
+            ),
             "NDCG@10 counts the places 0 to 9, and no further.": lambda ranks, n, rivals: _with_pmf(
                 ranks, range(n + 1), _hypergeometric(n, rivals), _worth
             ),
@@ -212,6 +251,15 @@ EXERCISES = [
             "the tries are k different settings: none is drawn twice.": _with_repeats,
             "validation picks and the test reports; here the test picks as well.": (
                 lambda validation, test, k: after_tries(test, test, k)
+            ),
+            "these are the k that validate best; any k may have been tried, and one is reported.": (
+                lambda validation, test, k: np.mean(test[np.argsort(validation)[-k:]])
+            ),
+            "these are the k best on the test; any k may have been tried, and validation picks.": (
+                lambda validation, test, k: np.mean(np.sort(test)[-k:])
+            ),
+            "divide by the number of choices, math.comb(n, k).": lambda validation, test, k: (
+                after_tries(validation, test, k) * math.comb(len(test), k)
             ),
             "these are the first k only; take the mean over all choices of k.": (
                 lambda validation, test, k: test[np.argmax(validation[:k])]

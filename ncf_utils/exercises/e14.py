@@ -21,16 +21,22 @@ def _masks(rng):
     yield np.array([0.2, 0.9, 0.5]), np.array([False, True, False]), np.ones(3, bool), 1
     yield np.array([0.2, 0.9, 0.5, 0.5]), np.zeros(4, bool), np.array([True, False, True, True]), 2
     yield np.array([0.2, 0.9, 0.5, 0.7, 0.1]), np.zeros(5, bool), np.arange(5) > 2, 4
-    for size in (12, 40):
+    for size in (12, 100):
         # few values, so that many scores are equal
         scores = rng.integers(0, 6, size) / 10
         yield scores, rng.random(size) < 0.3, rng.random(size) < 0.5, size // 4
 
 
-def _sorted(scores, without):
+def _sorted(scores, without, kind="stable"):
     masked = np.where(without, -np.inf, scores)
-    order = np.argsort(-masked, kind="stable")
+    order = np.argsort(-masked, kind=kind)
     return order[np.isfinite(masked[order])]
+
+
+def _turned_round(scores, seen, allowed, k):
+    masked = np.where(seen | ~allowed, -np.inf, scores)
+    order = np.argsort(masked)[::-1]
+    return order[np.isfinite(masked[order])][:k]
 
 
 def _filter_last(scores, seen, allowed, k):
@@ -156,6 +162,12 @@ EXERCISES = [
                     _sorted(scores[::-1], (seen | ~allowed)[::-1])[:k] * -1 + len(scores) - 1
                 )
             ),
+            'argsort leaves equal scores in any order, unless you ask for kind="stable".': (
+                lambda scores, seen, allowed, k: _sorted(scores, seen | ~allowed, kind=None)[:k]
+            ),
+            "argsort turned round turns equal scores round as well: sort -scores, and stably.": (
+                _turned_round
+            ),
         },
     ),
     Exercise(
@@ -168,6 +180,9 @@ EXERCISES = [
             "this multiplies the two terms; they are to be added.": lambda a, b: (
                 np.column_stack([a, 0 * a]),
                 np.column_stack([b, 0 * b]),
+            ),
+            "these are the users' scores among themselves; Q is made of the films' terms.": (
+                lambda a, b: (np.column_stack([a, 0 * a + 1]), np.column_stack([0 * a + 1, a]))
             ),
             "each 1 must meet the other side's term: (term, 1) and (1, term).": lambda a, b: (
                 np.column_stack([a, 0 * a + 1]),
@@ -200,6 +215,9 @@ EXERCISES = [
             ),
             "the user is no sum of films: take the film out of left and right, and solve then.": (
                 lambda left, right, q: np.linalg.solve(left, right) - q
+            ),
+            "the film's part of the matrix is np.outer(q, q), a table; q @ q is one number.": (
+                lambda left, right, q: np.linalg.solve(left - q @ q, right - q)
             ),
             "the film's part of the matrix is np.outer(q, q), a table; q * q is a vector.": (
                 lambda left, right, q: np.linalg.solve(left - q * q, right - q)

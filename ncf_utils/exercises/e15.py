@@ -114,18 +114,24 @@ def step_bytes(films, bounds, width):
 def _looked_up(rng):
     yield np.array([[5], [6]]), np.array([0, 4, 8]), 1
     yield np.array([[5, 1, 5, 7], [4, 3, 3, 6]]), np.array([0, 4, 8]), 2
-    yield np.array([[0, 4, 4, 8], [4, 0, 0, 5], [9, 8, 3, 9]]), np.array([0, 4, 8, 12]), 3
+    yield np.array([[0, 4, 4, 8], [4, 0, 0, 5], [9, 8, 4, 9]]), np.array([0, 4, 8, 12]), 3
     for ranks, drawn in ((2, 20), (4, 40)):
         yield rng.integers(0, 10 * ranks, (ranks, drawn)), 10 * np.arange(ranks + 1), 24
 
 
-def _rows(films, bounds, distinct=np.unique, owned=False):
+def _rows(films, bounds, distinct=np.unique, owned=False, last_owned=0):
     count = 0
     for rank, needed in enumerate(films):
         needed = distinct(needed)
-        inside = (needed >= bounds[rank]) & (needed < bounds[rank + 1])
+        inside = (needed >= bounds[rank]) & (needed < bounds[rank + 1] + last_owned)
         count += len(needed) if owned else (~inside).sum()
     return count
+
+
+def _distinct_at_once(films, bounds, width):
+    owner = np.searchsorted(bounds, films, side="right") - 1
+    borrowed = films[owner != np.arange(len(films))[:, None]]
+    return len(np.unique(borrowed)) * (4 + 8 * width)
 
 
 EXERCISES = [
@@ -223,6 +229,12 @@ EXERCISES = [
         {
             "a film that a rank needs twice is sent once: count distinct films.": (
                 lambda films, bounds, width: _rows(films, bounds, np.asarray) * (4 + 8 * width)
+            ),
+            "a film that two ranks need is sent to both: count distinct films rank by rank.": (
+                _distinct_at_once
+            ),
+            "bounds[r + 1] is the next rank's first film, and no longer the rank's own.": (
+                lambda films, bounds, width: _rows(films, bounds, last_owned=1) * (4 + 8 * width)
             ),
             "a rank's own rows do not travel.": lambda films, bounds, width: (
                 _rows(films, bounds, owned=True) * (4 + 8 * width)
