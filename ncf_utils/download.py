@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import queue
 import re
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +19,10 @@ GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 PAPER = "https://raw.githubusercontent.com/hexiangnan/neural_collaborative_filtering/master/Data/"
 
 TIMEOUT = 30  # seconds that a server may say nothing
+SLOWEST = 10_000  # bytes a second, after a first minute: ml-1m may take 11 minutes
+LONGEST = 6 * 3600  # seconds for one file, however it comes
 LARGEST = 2**30  # bytes; the largest file that is published has a quarter
+CHUNK = 1 << 14  # bytes
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,9 @@ def download(name: str, mirrors=()) -> Path:
 
     A file gets its name only when it is complete and its content is what was published, so whatever
     has that name can be trusted. Mirrors are tried in order, before the publisher's own address.
+    A server is given up where it says nothing for `TIMEOUT` seconds, where it sends less than
+    `SLOWEST` bytes a second once twice as long has passed, and where a file takes `LONGEST` seconds
+    or has more than `LARGEST` bytes.
 
     Args:
         name: a key of REMOTES.
@@ -151,16 +160,63 @@ def _get(url, part):
     import requests
     from tqdm import tqdm
 
-    with requests.get(url, stream=True, timeout=TIMEOUT) as answer, open(part, "wb") as file:
-        answer.raise_for_status()
-        told = answer.headers.get("Content-Length", "")
-        size = int(told) if re.fullmatch("[0-9]{1,15}", told) else None
-        with tqdm(total=size, ncols=79, unit="B", unit_scale=True) as bar:
-            for chunk in answer.iter_content(1 << 18):
+    with contextlib.closing(_received(url)) as received, open(part, "wb") as file:
+        with tqdm(total=next(received), ncols=79, unit="B", unit_scale=True) as bar:
+            for chunk in received:
                 file.write(chunk)
                 bar.update(len(chunk))
                 if file.tell() > LARGEST:
                     raise requests.RequestException(f"more than {LARGEST:,} bytes")
+
+
+def _received(url):
+    """Yield how many bytes an address says that it gives, or None, and then the bytes.
+
+    A thread listens: a server that sends a byte now and then would keep this one waiting for ever.
+    """
+    import requests
+
+    start, size, given_up, said = time.monotonic(), 0, threading.Event(), queue.Queue(64)
+    threading.Thread(target=_listen, args=(url, given_up, said.put), daemon=True).start()
+    try:
+        while True:
+            left = start + min(2 * TIMEOUT + size / SLOWEST, LONGEST) - time.monotonic()
+            try:
+                what, value = said.get(timeout=max(left, 0))
+            except queue.Empty:
+                took = f"{size:,} bytes after {time.monotonic() - start:.0f} s"
+                what, value = "failure", requests.Timeout(f"too slow: {took}")
+            if what == "end":
+                return
+            if what == "failure":
+                raise value
+            size += len(value) if what == "bytes" else 0
+            yield value
+    finally:
+        given_up.set()
+        while not said.empty():  # so that there is room for the thread's last word
+            said.get()
+
+
+def _listen(url, given_up, say):
+    """Say what an address gives: ("size", number or None), ("bytes", …) again and again, and "end".
+
+    The last may be ("failure", error) as well. It says nothing more once it is given up.
+    """
+    import requests
+
+    try:
+        with requests.get(url, stream=True, timeout=TIMEOUT) as answer:
+            answer.raise_for_status()
+            told = answer.headers.get("Content-Length", "")
+            say(("size", int(told) if re.fullmatch("[0-9]{1,15}", told) else None))
+            for chunk in answer.iter_content(CHUNK):
+                say(("bytes", chunk))
+                if given_up.is_set():
+                    return
+        say(("end", None))
+    except Exception as error:
+        say(("failure", error))
 
 
 def _reason(error):

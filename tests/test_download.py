@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 
 import data_files
@@ -23,7 +24,7 @@ NOWHERE = "https://127.0.0.1:9/"  # the discard port: nothing listens, the answe
 @pytest.fixture
 def server(tmp_path):
     """A server on the loopback address; `files` is what it has, `log` what it was asked for."""
-    state = SimpleNamespace(files={}, log=[], cut=set(), wait=0)
+    state = SimpleNamespace(files={}, log=[], cut=set(), drip=None, pause=0, end=threading.Event())
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -32,11 +33,25 @@ def server(tmp_path):
             if content is None:
                 self.send_error(404)
                 return
+            if state.drip == "headers":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Sent: ")
+                self.drip()
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
+            if state.drip == "body":
+                self.drip()
             whole = self.path.lstrip("/") not in state.cut
-            self.wfile.write(content if whole else content[: len(content) // 2])
+            content = content if whole else content[: len(content) // 2]
+            piece = -(-len(content) // 12) or 1
+            for start in range(0, len(content), piece):
+                self.wfile.write(content[start : start + piece])
+                state.end.wait(state.pause)
+
+        def drip(self):
+            """A byte now and then, until the test has ended."""
+            while not state.end.wait(0.02):
+                self.wfile.write(b"x")
 
         def log_message(self, *_):
             pass
@@ -45,6 +60,7 @@ def server(tmp_path):
     threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
     state.url = f"http://127.0.0.1:{listener.server_port}"
     yield state
+    state.end.set()
     listener.shutdown()
     listener.server_close()
 
@@ -173,6 +189,35 @@ def test_download_cut_short(server, published, tmp_path):
     assert files_in(tmp_path / "cache") == []
     server.cut = set()
     assert load("ml-1m", mirrors=[server.url]).num_users == 4
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_a_server_that_drips_is_given_up(server, published, monkeypatch, tmp_path, where):
+    """It is never silent for long, and never ends."""
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.5)
+    server.files, server.drip = published, where
+    begun = monotonic()
+    with pytest.raises(DataError, match=r"/ml-1m\.zip: Timeout: too slow: 0 bytes after \d+ s\n"):
+        load("ml-1m", mirrors=[server.url])
+    assert 1 <= monotonic() - begun < 5
+    assert server.log == ["/ml-1m.zip"] and files_in(tmp_path / "cache") == []
+    server.drip = None
+    monkeypatch.setattr(downloads, "TIMEOUT", 30)
+    assert load("ml-1m", mirrors=[server.url]).num_users == 4
+
+
+@pytest.mark.parametrize(("slowest", "longest", "comes"), [(1, 9, 1), (10**9, 9, 0), (1, 0.3, 0)])
+def test_how_slow_a_server_may_be(server, published, monkeypatch, slowest, longest, comes):
+    """It is never silent for half a second, and takes 1.2 s."""
+    monkeypatch.setattr(downloads, "REMOTES", {"ml-1m": (Remote("ml-1m.zip", NOWHERE, "md5:0"),)})
+    limits = {"TIMEOUT": 0.5, "CHUNK": 10, "SLOWEST": slowest, "LONGEST": longest}
+    for name, value in limits.items():
+        monkeypatch.setattr(downloads, name, value)
+    server.files, server.pause = published, 0.1
+    with pytest.raises(DataError) as error:
+        load("ml-1m", mirrors=[server.url])
+    told = "expected content of md5:0, found md5:" if comes else "Timeout: too slow: "
+    assert f"{server.url}/ml-1m.zip: {told}" in str(error.value)
 
 
 def test_half_written_file_is_never_picked_up(server, published, tmp_path):

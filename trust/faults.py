@@ -112,7 +112,8 @@ def servers(trials, names=tuple(SCENARIOS)):
             can_be_had = SCENARIOS[name][1]
             with trials.trial(name), published() as cache:
                 start = time.monotonic()
-                download.TIMEOUT = HASTE if "silent" in name else PATIENCE
+                hurry = name.startswith(("silent", "drips"))
+                download.TIMEOUT = HASTE if hurry else PATIENCE
                 try:
                     found = digest(load("ml-1m", server.url(name)))
                     require(can_be_had, "what is wrong was accepted")
@@ -126,7 +127,7 @@ def servers(trials, names=tuple(SCENARIOS)):
                 require(digest(load("ml-1m", server.url("as-it-should-be"))) == right, "a rerun")
             with trials.trial(f"{name}, then another mirror"), published():
                 both = server.url(name), server.url("as-it-should-be")
-                download.TIMEOUT = 4 * HASTE if "silent" in name else PATIENCE
+                download.TIMEOUT = 4 * HASTE if hurry else PATIENCE
                 require(digest(load("ml-1m", *both)) == right, "something else was read")
 
 

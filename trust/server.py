@@ -106,6 +106,22 @@ def trickle(answer):
         time.sleep(0.002)
 
 
+def drip(answer):
+    while True:
+        answer.send(b"x")
+        time.sleep(0.05)
+
+
+def drip_body(answer):
+    answer.say(Content_Length=len(answer.content))
+    drip(answer)
+
+
+def drip_headers(answer):
+    answer.send(b"HTTP/1.1 200 OK\r\nX-A: ")
+    drip(answer)
+
+
 def half_then_reset(answer):
     answer.half()
     time.sleep(0.05)
@@ -170,6 +186,8 @@ SCENARIOS = {
     "closes-half-way": (Answer.half, False),
     "silent": (lambda a: time.sleep(60), False),
     "silent-half-way": (half_then_silence, False),
+    "drips": (drip_body, False),
+    "drips-headers": (drip_headers, False),
     "half-as-if-it-were-all": (
         lambda a: a.say(
             content=a.content[: len(a.content) // 2], Content_Length=len(a.content) // 2
