@@ -146,6 +146,20 @@ def test_names():
     }  # fmt: skip
 
 
+def test_sizes_are_the_published_ones():
+    """As GroupLens' READMEs and He et al. (2017) count; the paper's, less a test item a user."""
+    published = {
+        "ml-100k": (943, 1682, 100_000),
+        "ml-1m": (6040, 3706, 1_000_209),
+        "ml-20m": (138_493, 26_744, 20_000_263),
+        "ml-25m": (162_541, 59_047, 25_000_095),
+        "ncf-ml-1m": (6040, 3706, 1_000_209 - 6040),
+        "ncf-pinterest-20": (55_187, 9916, 1_500_809 - 55_187),
+        "pinterest-37k": (37_501, 9836, 1_000_154 - 37_501),
+    }
+    assert published == data_module.SIZES
+
+
 def test_what_cannot_be_downloaded_says_where_it_must_be(monkeypatch, tmp_path):
     monkeypatch.delenv("NCF_DATA_DIR", raising=False)
     for folder in (None, tmp_path):

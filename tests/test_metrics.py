@@ -581,10 +581,18 @@ def test_bootstrap_width_follows_level_and_size():
 
 
 def test_bootstrap_of_one_resample_and_of_the_usual_number():
-    values = [0.0, 1.0] * 50
+    values = np.random.default_rng(0).random(50)  # of zeros and ones few means are possible
     low, high = bootstrap_interval(values, num_resamples=1)
     assert low == high
     assert bootstrap_interval(values) == bootstrap_interval(values, 0.95, 2000, 0)
+
+
+def test_bootstrap_takes_numbers_of_any_kind():
+    """Such as a column that pandas holds as objects, or one of True and False."""
+    expected = bootstrap_interval([0.0, 1.0, 1.0, 0.5])
+    for kind in (object, np.float32, str):
+        assert bootstrap_interval(np.array([0, 1, 1, 0.5]).astype(kind)) == expected
+    assert bootstrap_interval([False, True]) == bootstrap_interval([0.0, 1.0])
 
 
 def test_bootstrap_is_seeded():

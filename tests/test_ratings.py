@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from ncf_utils import data
+from ncf_utils import download as downloads
 from ncf_utils.data import DataError, load_dataset
+from ncf_utils.download import Remote
 from ncf_utils.ratings import load_ratings
 from ncf_utils.split import leave_one_out
 
@@ -42,6 +44,18 @@ def test_the_papers_format_gives_training_then_held_out_ratings(tmp_path):
         [0, 1, 4, 20], [0, 0, 3.5, 10], [1, 2, 1, 5], [0, 2, 5, 30], [1, 0, 2, 6],
     ]  # fmt: skip
     assert load_ratings(tmp_path).equals(log)
+
+
+def test_a_data_set_that_is_not_there_is_downloaded_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.setenv("NCF_CACHE_DIR", str(tmp_path))
+    for name in ("NCF_DATA_DIR", "NCF_MIRRORS"):
+        monkeypatch.delenv(name, raising=False)
+    nowhere = Remote("ml-1m.zip", "http://127.0.0.1:9/", "md5:0")  # nothing listens there
+    monkeypatch.setitem(downloads.REMOTES, "ml-1m", (nowhere,))
+    with pytest.raises(DataError, match=r"ml-1m\.zip could not be downloaded"):
+        load_ratings("ml-1m")
+    with pytest.raises(DataError, match="ml-1m is not on this machine, and download=False"):
+        load_ratings("ml-1m", download=False)
 
 
 def test_an_argument_that_means_nothing_is_an_error():

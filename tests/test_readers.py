@@ -56,6 +56,7 @@ def test_movielens_without_movies(tmp_path):
     data = load(data_files.write(tmp_path / "a", files))
     assert data.items is None
     assert data.titles([4]) == ["item 4"]
+    assert read_movies(Files(tmp_path / "a")) == {}
 
 
 def test_movie_titles_keep_the_separator(tmp_path):
@@ -410,6 +411,7 @@ def test_items_csv(tmp_path):
         (b"\n3,97", b"\n3,x", r"items\.csv, line 5, movie_id: expected a whole number"),
         (b"\n3,97,", b"\n3,", r"items\.csv, line 5: expected .* found 3 fields"),
         (b"11,89,Film 11,Drama\n", b"", r"negative, line 2: expected 0 <= item < 11, found 11"),
+        (data_files.ITEMS[27:], b"", r"items\.csv: expected a line for each item, found none"),
     ],
 )
 def test_bad_items_csv(tmp_path, old, new, message):

@@ -206,6 +206,11 @@ def test_where_nobody_has_touched_anything_all_are_alike(size):
     assert all(len(part) == 0 for part in sampler.epoch())
 
 
+def test_of_one_item_there_is_one_to_draw():
+    sampler = NegativeSampler(interactions([set()], 1), seed=0)
+    assert sampler.sample(np.zeros(3, int)).tolist() == [0, 0, 0]
+
+
 def test_without_items_there_is_nothing_to_draw():
     with pytest.raises(ValueError, match="there are no items to draw negatives from"):
         NegativeSampler(interactions([set()], 0))
@@ -291,6 +296,22 @@ def test_groups_made_in_pieces_come_in_every_order_as_often(monkeypatch, piece):
     for _ in range(6000):
         orders.append(every[tuple(sampler.epoch_groups()[1][:, 0].tolist())])
     assert p_value(np.array(orders), np.ones(24)) > 1e-3
+
+
+@pytest.mark.parametrize("room", [0, 1, 1000])
+def test_groups_that_fit_are_shuffled_at_once(monkeypatch, train, room):
+    """By one permutation, drawn before the negatives: what a seed gives is not to change."""
+    order = np.random.default_rng(3).permutation(len(train))
+    monkeypatch.setattr(ncf_utils.sampler, "AT_ONCE", len(train) + room)
+    user, item = NegativeSampler(train, 2, seed=3).epoch_groups()
+    assert np.array_equal(user[:, 0], train.user[order])
+    assert np.array_equal(item[:, 0], train.item[order])
+
+
+def test_groups_that_do_not_fit_are_made_in_pieces(monkeypatch, train):
+    at_once = NegativeSampler(train, 2, seed=3).epoch_groups()[1]
+    monkeypatch.setattr(ncf_utils.sampler, "AT_ONCE", len(train) - 1)
+    assert not np.array_equal(NegativeSampler(train, 2, seed=3).epoch_groups()[1], at_once)
 
 
 def test_groups_made_in_pieces_are_whole(monkeypatch):

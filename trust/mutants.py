@@ -7,7 +7,8 @@ statement, or empties a value. Docstrings, annotations and the texts of errors a
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 SWAPS = {
     ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "*",
@@ -29,6 +30,7 @@ class Mutant:
         new: what stands there now.
         start, end: where `old` stands, as offsets into the source.
         inside: whether it is in the body of a function, and not in a default or a constant.
+        nth: which one it is, from 1, of those that are written alike in one function or class.
     """
 
     where: str
@@ -38,6 +40,7 @@ class Mutant:
     start: int
     end: int
     inside: bool
+    nth: int = 1
 
     def applied(self, source):
         return source[: self.start] + self.new + source[self.end :]
@@ -45,7 +48,8 @@ class Mutant:
     @property
     def key(self):
         """What identifies the fault when lines move."""
-        return " | ".join((self.where, " ".join(self.old.split()), " ".join(self.new.split())))
+        words = [self.where, " ".join(self.old.split()), " ".join(self.new.split())]
+        return " | ".join(words + [str(self.nth)] * (self.nth > 1))
 
 
 def mutants(source, scopes=()):
@@ -59,19 +63,22 @@ def mutants(source, scopes=()):
         list of Mutant; each one's source compiles, and means something else to the compiler.
     """
     tree = ast.parse(source)
-    found = _Faults(source)
+    kept, alike = [], Counter()
     for node in tree.body:
-        if not scopes or getattr(node, "name", None) in scopes:
-            found.visit(node)
-    plain = ast.dump(tree)
-    kept = []
-    for mutant in sorted(set(found.mutants), key=lambda m: (m.start, m.end, m.new)):
-        try:
-            changed = ast.dump(ast.parse(mutant.applied(source))) != plain
-        except SyntaxError:
-            changed = False
-        if changed:
-            kept.append(mutant)
+        if scopes and getattr(node, "name", None) not in scopes:
+            continue
+        found = _Faults(source)
+        found.visit(node)
+        start, end = found.span(node)
+        plain = ast.dump(ast.parse(source[start:end]))  # quicker than the whole module each time
+        for mutant in sorted(set(found.mutants), key=lambda m: (m.start, m.end, m.new)):
+            try:
+                changed = ast.dump(ast.parse(mutant.applied(source[:end])[start:])) != plain
+            except SyntaxError:
+                changed = False
+            if changed:
+                alike[mutant.key] += 1
+                kept.append(replace(mutant, nth=alike[mutant.key]))
     return kept
 
 
