@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+from .kernels import limited, register_engine
 from .parameters import ParameterError, nearest
 from .results import add_rows, read_records, recorded
 
@@ -72,6 +73,8 @@ def find_notebooks(folder, patterns=()):
 def run_notebook(notebook, output, parameters=None, cell_timeout=None):
     """Execute a notebook with papermill, in its own folder; errors come back, and are not raised.
 
+    One that outputs more than `ncf_utils.kernels.MOST_OUTPUT` characters is stopped.
+
     Args:
         notebook: path of the notebook.
         output: path of the executed copy; written as far as it got, also after an error.
@@ -96,6 +99,7 @@ def run_notebook(notebook, output, parameters=None, cell_timeout=None):
             output,
             parameters or {},
             cwd=notebook.parent,
+            engine_name=register_engine(),
             kernel_name="python3",
             language="python",
             execution_timeout=cell_timeout,
@@ -268,7 +272,7 @@ def refresh_notebook(notebook, cell_timeout=None):
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(
+    client = limited(NotebookClient)(
         content,
         timeout=cell_timeout,
         kernel_name="python3",

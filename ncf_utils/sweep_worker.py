@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from .course import ENVIRONMENT, KERNEL_ARGUMENTS, _cells_started, describe
+from .kernels import MOST_OUTPUT
 from .results import read_records
 
 # Runs share a machine: each gets one core, and is as fast beside others as alone.
@@ -23,8 +24,6 @@ ONE_THREAD = dict.fromkeys(
     + ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     "1",
 )
-#: Characters that a notebook may output; what goes beyond stops it.
-MOST_OUTPUT = 20_000_000
 ENGINE = "ncf-sweep"
 
 

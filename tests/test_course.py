@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ncf_utils import results
+from ncf_utils import kernels, results
 from ncf_utils.cli import main
-from ncf_utils.course import find_notebooks, run_notebook
+from ncf_utils.course import find_notebooks, refresh_notebook, run_notebook
 from ncf_utils.results import COLUMNS, MIME, add_rows, read_records, read_rows, record, recorded
 
 PARAMETERS = 'dataset = "ml-latest-small"\nnum_factors = 8\nhidden_layers = [16, 8]\nseed = 0'
@@ -132,6 +132,35 @@ def test_a_failure_names_the_cell_and_the_error(tmp_path, source, error):
     outcome = run_notebook(notebook, tmp_path / "out.ipynb", cell_timeout=3)
     assert outcome.error.startswith(error)
     assert len(outcome.error.splitlines()) == 1
+
+
+def test_a_notebook_that_outputs_without_end_is_stopped(tmp_path, monkeypatch):
+    """Whatever it has started goes with its kernel, and the disk is not filled."""
+    monkeypatch.setattr(kernels, "MOST_OUTPUT", 100_000)
+    child = "import subprocess as s; child = s.Popen(['sleep', '600']); print(child.pid)"
+    endless = "print('begun', flush=True)\nwhile True: print('x' * 1000)"
+    notebook = write_notebook(tmp_path / "endless.ipynb", child, endless, "print('never')")
+    before, copy = notebook.read_text(), tmp_path / "out.ipynb"
+    outcome = run_notebook(notebook, copy, cell_timeout=100)
+    assert outcome.error == "cell 2: OutputError: more than 0.1 MB of output"
+    assert outcome.seconds < 50  # and not when the cell has run out of time
+    assert copy.stat().st_size < 200_000
+    first, second, third = (cell.outputs for cell in nbformat.read(copy, 4).cells[1:4])
+    deadline = time.monotonic() + 10
+    while _alive(int(first[0].text)) and time.monotonic() < deadline:
+        time.sleep(0.1)  # until init has buried it
+    assert not _alive(int(first[0].text))
+    assert second[0].text.startswith("begun") and not third
+
+    assert refresh_notebook(notebook, 60).error == outcome.error
+    assert notebook.read_text() == before
+
+
+def test_what_is_output_up_to_the_limit_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels, "MOST_OUTPUT", 100_000)
+    notebook = write_notebook(tmp_path / "much.ipynb", "print('x' * 80_000)")
+    assert not run_notebook(notebook, tmp_path / "out.ipynb").error
+    assert "x" * 80_000 in (tmp_path / "out.ipynb").read_text()
 
 
 def test_a_file_that_is_no_notebook_fails_alone(tmp_path):
