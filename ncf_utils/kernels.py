@@ -1,0 +1,80 @@
+"""Clients of kernels that end a notebook which outputs without end, before it fills the disk."""
+
+from __future__ import annotations
+
+import contextlib
+
+#: Characters that a notebook may output; what goes beyond stops it.
+MOST_OUTPUT = 20_000_000
+ENGINE = "ncf"
+
+
+class OutputError(RuntimeError):
+    """A notebook has output too much, and its kernel was killed."""
+
+
+def limited(client):
+    """Return a class of clients, of nbclient or papermill, that knows `MOST_OUTPUT`.
+
+    Its `execute` raises `OutputError` where a notebook outputs more. The notebook keeps what it had
+    output before.
+    """
+
+    class Limited(client):
+        said = 0  # characters
+
+        def process_message(self, msg, cell, cell_index):
+            if msg["msg_type"] == "status" or self._has_room(msg["content"]):
+                return super().process_message(msg, cell, cell_index)
+
+        def _has_room(self, content):
+            before = self.said
+            self.said += sum(len(str(value)) for value in content.values())
+            if before <= MOST_OUTPUT < self.said:  # the first that is too much
+                _kill(getattr(getattr(self.km, "provisioner", None), "pid", None))
+            return self.said <= MOST_OUTPUT
+
+        def execute(self, *arguments, **options):
+            try:
+                return super().execute(*arguments, **options)
+            except Exception as problem:  # the kernel is dead, which says nothing
+                if self.said <= MOST_OUTPUT:
+                    raise
+                raise OutputError(f"more than {MOST_OUTPUT / 10**6:g} MB of output") from problem
+
+    return Limited
+
+
+def _kill(pid):
+    """Kill a kernel and all that it has started."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        kernel = psutil.Process(pid)
+        for process in [*kernel.children(recursive=True), kernel]:
+            with contextlib.suppress(psutil.Error):  # it may have ended by itself
+                process.kill()
+
+
+def register_engine():
+    """Tell papermill of the engine `ENGINE`, whose clients are limited; returns its name."""
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    client = limited(PapermillNotebookClient)
+
+    class Engine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(
+            cls, nb_man, kernel_name, *, execution_timeout, extra_arguments, **_
+        ):
+            return client(
+                nb_man,
+                kernel_name=kernel_name,
+                timeout=execution_timeout,
+                startup_timeout=120,
+                extra_arguments=extra_arguments,
+            ).execute()
+
+    papermill_engines.register(ENGINE, Engine)
+    return ENGINE
