@@ -92,7 +92,7 @@ def complete_page(app, pagename, templatename, context, doctree):
     """Give a page its description, the switch between frameworks, and its neighbours."""
     if doctree is None:
         return
-    context["body"] = sized(app, context["body"])
+    context["body"] = together(sized(app, context["body"]))
     pair = twins(pagename, app.env.found_docs)
     context["twins"] = [
         (framework, FRAMEWORKS[framework], app.builder.get_relative_uri(pagename, page))
@@ -111,6 +111,9 @@ def complete_page(app, pagename, templatename, context, doctree):
     )
 
 
+WIDE = 900  # px; a wider figure, mostly of two parts, stays legible on a phone and scrolls
+
+
 def sized(app, body):
     """A page's HTML with the size of each figure, so that nothing moves when one arrives."""
 
@@ -118,9 +121,19 @@ def sized(app, body):
 
     def with_size(match):
         width, height = imagesize.get(Path(app.srcdir, sources[match[2]]))
-        return f'{match[1]} width="{width}" height="{height}"'
+        image = f'{match[1]} width="{width}" height="{height}"{match[3]}'
+        if width <= WIDE or "only-" in image:
+            return image
+        return f'<span class="wide scrolls" style="--width: {width}px">{image}</span>'
 
-    return re.sub(r'(<img [^>]*src="(?:\.\./)*_images/([^"]+)")', with_size, body)
+    return re.sub(r'(<img [^>]*src="(?:\.\./)*_images/([^"]+)")([^>]*>)', with_size, body)
+
+
+def together(body):
+    """A page's HTML in which no line begins with the comma or the full stop after a formula."""
+    formula = r'<span class="math notranslate nohighlight">[^<]*</span>'
+    whole = rf"\(?{formula}[.,;:?!)]+|\({formula}"
+    return re.sub(whole, r'<span class="together">\g<0></span>', body)
 
 
 def describe(doctree, most=155):

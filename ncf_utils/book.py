@@ -40,6 +40,10 @@ _VENDORED = (
 )
 # A link in Markdown or in HTML, and what an image is made of; group 2 is where it leads.
 _LINK = re.compile(r"""(\]\(|\b(?:href|src)=")([^)"\s]+)([)"])""")
+# A table of pandas, a cell of it (tag, attributes, content), and what a column of numbers holds.
+_TABLE = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
+_CELL = re.compile(r"<(t[hd])\b([^>]*)>(.*?)</\1>", re.DOTALL)
+_NUMBER = re.compile(r"[-+±\d.,eE%\s]*|NaN|-?inf")
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json"}
 
 
@@ -176,10 +180,10 @@ def gather(root, folder) -> list[str]:
             text = text if isinstance(text, str) else text.decode("utf-8")
             pages[name] = _relinked(text, name, root, pages, linked)
     while missing := [name for name in linked if name not in pages]:
-        for name in missing:  # a folder's page has links, a file's page is code
-            is_folder = name.endswith("/index.md")
+        for name in missing:  # pages of folders and of Markdown have links, the others are code
+            has_links = name.endswith("/index.md") or (root / name).is_file()
             text = linked[name]
-            pages[name] = _relinked(text, name, root, pages, linked) if is_folder else text
+            pages[name] = _relinked(text, name, root, pages, linked) if has_links else text
     pages |= _from_results(root)
 
     for name, text in pages.items():
@@ -304,8 +308,49 @@ def _relinked_notebook(text, name, root, pages, linked):
         if cell["cell_type"] == "markdown":
             cell["source"] = _relinked("".join(cell["source"]), name, root, pages, linked)
         for output in cell.get("outputs", ()):  # what `record` keeps for programs; its text stays
-            output.get("data", {}).pop(MIME, None)
+            shown = output.get("data", {})
+            shown.pop(MIME, None)
+            if "text/html" in shown:
+                shown["text/html"] = with_columns("".join(shown["text/html"]))
     return json.dumps(notebook, ensure_ascii=False, indent=1)
+
+
+def with_columns(text) -> str:
+    """HTML in which the cells of pandas' tables that hold words have the class ``text``.
+
+    What is not marked are columns of numbers, and their headings; ``course.css`` sets them to the
+    right, and words to the left.
+
+    Args:
+        text: HTML, with or without such tables.
+    """
+    return _TABLE.sub(lambda table: _with_columns(table[0]), text)
+
+
+def _with_columns(table):
+    rows = table.split("</tr>")
+    values = [[cell[3] for cell in _CELL.finditer(row) if cell[1] == "td"] for row in rows]
+    width = max(map(len, values))
+    # Counted from the right: a row may lack the names that it shares with the one above.
+    words = {
+        place
+        for row in values
+        for place, value in enumerate(reversed(row))
+        if not _NUMBER.fullmatch(value)
+    }
+
+    def marked(row):
+        places = iter(reversed(range(len(_CELL.findall(row)))))
+
+        def cell(match):
+            place = next(places)
+            if place not in words and place < width:
+                return match[0]
+            return f'<{match[1]} class="text"{match[2]}>{match[3]}</{match[1]}>'
+
+        return _CELL.sub(cell, row)
+
+    return "</tr>".join(map(marked, rows))
 
 
 def _relinked(text, name, root, pages, linked):
@@ -345,6 +390,9 @@ def _page_of(path, root, pages, linked):
     here = root / path
     if here.suffix in (".png", ".svg", ".csv") and here.is_file():
         pages.setdefault(path, here.read_bytes())
+        return path
+    if here.suffix == ".md" and here.is_file():
+        linked[path] = "---\norphan: true\n---\n" + here.read_text(encoding="utf-8")
         return path
     if here.is_file():
         linked[f"{path}.md"] = _shown_file(path, here)

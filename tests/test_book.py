@@ -44,6 +44,31 @@ def test_a_link_to_a_file_leads_to_a_page_that_shows_it(root, source):
     assert "](../../sweeps/index.md)" in text(source, "data/results/README.md")
 
 
+def test_a_link_to_markdown_leads_to_a_page_of_it(root, source):
+    assert "](trust/README.md)" in text(source, "running.md")
+    page = text(source, "trust/README.md")
+    own = (root / "trust/README.md").read_text(encoding="utf-8")
+    assert page.startswith("---\norphan: true\n---\n# ") and "```{code-block}" not in page
+    assert page.splitlines()[3] == own.splitlines()[0]
+    assert "trust/README.md.md" not in source[1]
+
+
+def test_in_pandas_tables_columns_of_words_are_marked():
+    table = pd.DataFrame(
+        {"film": ["Heat", "1984"], "hr": [0.5, float("nan")], "gain": ["+1 %", "-2.5e-3"]},
+        index=pd.MultiIndex.from_tuples([("a", 1), ("a", 2)], names=["model", "seed"]),
+    )
+    shown = book.with_columns(f"<div>{table.to_html()}</div><table><td>Heat</td></table>")
+    words = re.findall(r'<t[hd] class="text"[^>]*>(.*?)</t[hd]>', shown)
+    # The names of rows, with the headings above them; not the empty headings of columns.
+    assert words == ["", "", "film", "model", "seed", "", "a", "1", "Heat", "2", "1984"]
+    assert (
+        re.sub(' class="text"', "", shown)
+        == f"<div>{table.to_html()}</div><table><td>Heat</td></table>"
+    )
+    assert book.with_columns("no table") == "no table"
+
+
 def test_anchors_and_other_sites_stay_as_they_are(root):
     pages, linked = {"notebooks/a.ipynb": ""}, {}
     given = "[a](a.ipynb#One-hot) [b](https://example.org/a.ipynb) [c](#here) [d](nowhere.md)"

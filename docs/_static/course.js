@@ -70,6 +70,19 @@ function reachable() {
   }
 }
 
+// What a search finds is shown with the text around it: neither the buttons above it nor TeX.
+if (typeof Search !== "undefined") {
+  const plain = Search.htmlToText;
+  Search.htmlToText = (html, anchor) => {
+    const found = new DOMParser().parseFromString(html, "text/html");
+    for (const part of found.querySelectorAll(".bd-header-article, #jb-print-docs-body, .prev-next-area"))
+      part.remove();
+    for (const math of found.querySelectorAll("span.math, div.math"))
+      math.textContent = math.textContent.replace(/^\\[([]|\\[)\]]$/g, "");
+    return plain(found.documentElement.outerHTML, anchor);
+  };
+}
+
 // Paper is white.
 const paper = matchMedia("print");
 paper.addEventListener("change", () => {

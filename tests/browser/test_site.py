@@ -126,6 +126,61 @@ def test_the_pages_that_a_reader_looks_for_are_there():
     assert wanted <= set(PAGES)
 
 
+# --- what is to be read can be read ---------------------------------------------------------------
+
+
+def test_a_line_of_a_hundred_columns_fits_between_the_sidebars(site, page):
+    page.goto(f"{site}/notebooks/03_hadamard_product.html")
+    lines = page.locator(".cell_input pre").all_inner_texts()
+    assert max(len(line) for text in lines for line in text.splitlines()) > 95
+    wide = "all => all.filter(box => box.scrollWidth > box.clientWidth + 1).map(b => b.innerText)"
+    assert page.locator(".bd-article pre").evaluate_all(wide) == []
+
+
+def test_a_heading_is_larger_than_those_below_it(site, page):
+    page.goto(f"{site}/notebooks/03_hadamard_product.html")
+    sizes = [
+        page.locator(f".bd-article {level}").first.evaluate(
+            "heading => parseFloat(getComputedStyle(heading).fontSize)"
+        )
+        for level in ("h1", "h2", "h3")
+    ]
+    assert sizes[0] > sizes[1] > 1.2 * sizes[2] > 16
+
+
+def test_a_column_stands_below_its_heading(site, page):
+    page.goto(f"{site}/notebooks/01_implicit_feedback.html")
+    columns = page.locator("table.dataframe").evaluate_all(
+        """tables => tables.flatMap(table => [...table.rows[0].cells].map((head, at) =>
+             [head, ...[...table.tBodies[0].rows].map(row => row.cells[at])]))
+           .map(cells => cells.map(cell => [getComputedStyle(cell).textAlign, cell.innerText,
+                                            parseFloat(getComputedStyle(cell).paddingLeft)]))"""
+    )
+    assert len(columns) > 15
+    for column in columns:
+        assert len({align for align, *_ in column}) == 1, column
+        assert min(padding for *_, padding in column) > 5
+    sides = {column[0][1]: column[0][0] for column in columns}
+    assert sides["film"] == "left" and sides["stars"] == "right"
+
+
+def test_code_in_a_table_is_not_broken_within_a_word(site, page):
+    page.goto(f"{site}/benchmarks/README.html")
+    lines = page.locator("th code").evaluate_all("all => all.map(c => c.getClientRects().length)")
+    assert lines and set(lines) == {1}
+
+
+def test_a_wide_figure_is_legible_on_a_phone_and_scrolls(site, open_page):
+    page = open_page(viewport=PHONE)
+    page.goto(f"{site}/notebooks/05_evaluation.html")
+    shares = page.locator(".bd-article .wide img").evaluate_all(
+        "all => all.map(image => image.clientWidth / image.naturalWidth)"
+    )
+    assert shares and min(shares) > 0.59
+    assert page.locator(".wide").first.get_attribute("tabindex") == "0"
+    assert too_wide(page) <= 0
+
+
 # --- links ----------------------------------------------------------------------------------------
 
 
@@ -208,6 +263,9 @@ def test_search_finds_a_word_in_the_notebook_that_explains_it(site, page):
     first.first.wait_for()
     found = first.evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert any("03_hadamard_product.html" in link for link in found)
+    page.locator("#search-results p.context").nth(len(found) - 1).wait_for()
+    told = " ".join(page.locator("#search-results p.context").all_inner_texts())
+    assert "System Settings" not in told and "On this page" not in told and "\\(" not in told
 
 
 def test_the_tab_key_reaches_the_text_first(site, page):
