@@ -160,7 +160,8 @@ def only_slides(notebook):
         following = next((m for m in marks[place + 1 :] if m not in ("skip", "notes")), "slide")
         alone = mark == following == "slide"
         words = 2 * WORDS if alone else WORDS
-        parts = on_slides(cell.source, mark, words) if is_text else [(mark, "")]
+        left_out = following == "slide" and marks[place + 1 : place + 2] == ["skip"]
+        parts = on_slides(cell.source, mark, words, not left_out) if is_text else [(mark, "")]
         for mark, text in parts if slide_type(cell) != "skip" else ():
             if mark == "slide" and not HEADING.match(text):
                 add("slide", new_markdown_cell(heading))
@@ -192,7 +193,7 @@ def _with_alternative_text(cell):
     return cell
 
 
-def on_slides(text, mark, words=WORDS) -> list[tuple[str, str]]:
+def on_slides(text, mark, words=WORDS, announces=True) -> list[tuple[str, str]]:
     """What slides show of a Markdown cell, and the notes for who speaks.
 
     Headings, lists, tables, formulas and code are shown whole; of running text that no list comes
@@ -206,6 +207,8 @@ def on_slides(text, mark, words=WORDS) -> list[tuple[str, str]]:
         text: the cell's source.
         mark: its `slide_type`.
         words: of running text, or the first sentence if that is longer.
+        announces: whether the slides show what comes next; else the text's last sentence is left
+            out where it announces that and ends in a colon.
 
     Returns:
         list of (mark, text); what was left out of the text brings the whole of it as "notes".
@@ -218,10 +221,19 @@ def on_slides(text, mark, words=WORDS) -> list[tuple[str, str]]:
     told, _, _ = text.partition("\n\n**References.**")
     told, _, asked = told.partition("\n\n**Ask yourself.**")
     parts = _parts(told, mark, words)
+    if not announces:
+        mark, shown = parts.pop()
+        parts.append((mark, _without_announcement(shown)))
     if asked:
         parts.append(("slide", f"## Ask yourself\n\n{asked.strip()}"))
     number = sum(len(part.split()) for _, part in parts)
     return parts if number >= len(text.split()) else [*parts, ("notes", text)]
+
+
+def _without_announcement(text):
+    before, gap, last = text.rpartition("\n\n")
+    *kept, end = sentences(last) or [""]
+    return f"{before}{gap}{' '.join(kept)}" if kept and end.endswith(":") else text
 
 
 def _parts(text, mark, words):
@@ -262,6 +274,8 @@ def _shown(text, words):
             stands_out = answers or re.fullmatch(r"\*\*[^*]+\*\*", sentence)
             if fits or (stands_out and not question):
                 kept.append(sentence)
+        if question and kept and kept[-1].endswith("?**"):
+            kept.pop()  # its answer found no room
         shown += [" ".join(kept)] * bool(kept)
     return "\n\n".join(shown + [question + asked] * bool(question))
 

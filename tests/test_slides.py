@@ -128,6 +128,23 @@ def test_formulas_and_a_question_with_its_answer_stay_whole():
     )
 
 
+def test_a_question_without_its_answer_and_what_no_slide_shows_are_left_out():
+    text = "**How long?** A b c d e f.\n\n**Predict, then run.** Is it?"
+    assert on_slides(text, "slide", words=6)[0] == ("slide", "**Predict, then run.** Is it?")
+    text = "So it is. For each of them:"
+    assert on_slides(text, "slide") == [("slide", text)]
+    assert on_slides(text, "slide", announces=False) == [("slide", "So it is."), ("notes", text)]
+    assert on_slides("For each:", "slide", announces=False) == [("slide", "For each:")]
+    cells = [
+        marked("markdown", "# A\n\n**B?**\n\nYes.", "slide"),
+        marked("markdown", text, "slide"),
+    ]
+    later = marked("markdown", "Later.", "slide")
+    for code, shown in ((marked("code", "1", None), "So it is."), (marked("code", "1", "-"), text)):
+        found = only_slides(new_notebook(cells=[*cells, code, later])).cells
+        assert shown in [cell.source for cell in found if slide_type(cell) == "-"]
+
+
 def test_goals_and_questions_at_the_end_have_slides_of_their_own():
     goals = "So it goes.\n\n**After this notebook you can**\n\n1. see;\n2. do."
     assert [mark for mark, _ in on_slides(goals, "fragment")] == ["fragment", "slide"]
