@@ -31,6 +31,17 @@ PROBLEMS_OF_A_SLIDE = r"""
     if (part.clientWidth && part.scrollWidth > part.clientWidth + 2)
       if (getComputedStyle(part).overflowX !== "visible") told.push(`${name} has to be scrolled`);
   }
+  const buttons = [...document.querySelectorAll(".controls button.enabled")];
+  const arrows = buttons.map(button => button.getBoundingClientRect());
+  for (const text of slide.querySelectorAll("p, li")) {
+    if (text.closest("aside")) continue;
+    const lines = document.createRange();
+    lines.selectNodeContents(text);
+    for (const line of lines.getClientRects())
+      if (arrows.some(arrow => line.right > arrow.left && line.left < arrow.right &&
+                               line.bottom > arrow.top && line.top < arrow.bottom))
+        told.push(`an arrow covers "${text.innerText.slice(0, 40)}"`);
+  }
   for (const image of slide.querySelectorAll("img")) {
     if (!image.naturalWidth) told.push("no picture");
     if (image.alt.length < 20) told.push(`alt text "${image.alt}"`);
