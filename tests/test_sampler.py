@@ -209,6 +209,8 @@ def test_where_nobody_has_touched_anything_all_are_alike(size):
 def test_of_one_item_there_is_one_to_draw():
     sampler = NegativeSampler(interactions([set()], 1), seed=0)
     assert sampler.sample(np.zeros(3, int)).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="user 1 has interacted with all 1 items"):
+        NegativeSampler(interactions([set(), {0}], 1))
 
 
 def test_without_items_there_is_nothing_to_draw():
@@ -323,6 +325,7 @@ def test_groups_made_in_pieces_are_whole(monkeypatch):
     epochs = [sampler.epoch_groups() for _ in range(2)]
     for user, item in epochs:
         assert (user.dtype, item.dtype) == (np.int32, np.int32)
+        assert user.shape == (len(item), 1) and item.shape[1] == 5
         positives = Counter(zip(user[:, 0].tolist(), item[:, 0].tolist(), strict=True))
         assert positives == Counter((u, i) for u, items in enumerate(seen) for i in items)
         for u, row in zip(user[:, 0], item, strict=True):
