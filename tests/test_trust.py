@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ncf_utils.errors import DataError
 from trust import __main__ as trust_main
-from trust import archives, faults, fuzz, kills, oracle, page, sweep_kills
+from trust import archives, faults, fuzz, kills, oracle, page, sweep_kills, training_kills
 
 # --- broken files --------------------------------------------------------------------------------
 
@@ -154,6 +154,15 @@ def test_processes_that_want_the_same_at_once():
 def test_kills_at_random_moments():
     figures, _ = kills.measure(kills=10)
     assert set(figures) == set(kills.WORKS)
+    for name, row in figures.items():
+        assert row["tried"] == row["caught"] == 2 and row["lost"] == 0, name
+
+
+@forks
+@pytest.mark.slow
+def test_training_that_is_killed():
+    figures, _ = training_kills.measure(kills=4, seed=1)
+    assert set(figures) == set(training_kills.WORKS)
     for name, row in figures.items():
         assert row["tried"] == row["caught"] == 2 and row["lost"] == 0, name
 

@@ -21,6 +21,7 @@ KINDS = (
     "archives",
     "faults",
     "kills",
+    "training_kills",
     "sweep_kills",
     "parameters",
     "mutation",

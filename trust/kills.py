@@ -51,17 +51,22 @@ class Victim:
         time.sleep(after)
         os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
+        return os.WIFEXITED(status), self._said()
+
+    def wait(self):
+        """Let it end by itself; what it has said."""
+        os.waitpid(self.pid, 0)
+        return self._said()
+
+    def _said(self):
         with open(self.reading, encoding="utf-8") as pipe:
-            said = pipe.read().splitlines()
-        return os.WIFEXITED(status), said
+            return pipe.read().splitlines()
 
 
 def span(work):
     """Seconds that a work takes when nobody disturbs it."""
     start = time.perf_counter()
-    victim = Victim(work)
-    os.waitpid(victim.pid, 0)
-    os.close(victim.reading)
+    Victim(work).wait()
     return time.perf_counter() - start
 
 

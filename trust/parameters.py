@@ -129,13 +129,17 @@ def measure(notebook="", whole=1):
         }
         told += [f"- `{Path(path).stem}`: {fault}" for fault in faults]
     text = (
-        "Each parameter of each notebook is overwritten as papermill does it, by numbers below and "
-        "above what is allowed, by text, lists, None, not-a-number, data sets that do not exist, "
-        "and by names that the notebook lacks. Caught is a value that ends, in the cell that "
-        "checks or the one that loads the data, in one line that names the parameter or the file, "
-        "the value and what is allowed. Odd values that are allowed, such as one factor, one epoch "
-        "or the largest seed, are given together, and the notebook has to run to its end."
+        "Each parameter of the notebooks that stand there is overwritten as papermill does it, by "
+        "numbers below and above what is allowed, by text, lists, None, not-a-number, data sets "
+        "that do not exist, and by names that the notebook lacks. Caught is a value that ends, in "
+        "the cell that checks or the one that loads the data, in one line that names the parameter "
+        "or the file, the value and what is allowed."
     )
+    if whole:
+        text += (
+            " Odd values that are allowed, such as one factor, one epoch or the largest seed, are "
+            "given together, and the notebook has to run to its end."
+        )
     return figures, text + ("\n\nLost:\n\n" + "\n".join(told) if told else "")
 
 
