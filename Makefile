@@ -28,7 +28,7 @@ export NCF_DEVICE ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab bench refresh student book slides hosted screenshots serve browser audit format clean
+.PHONY: help course test lab bench refresh student book slides hosted editions screenshots serve browser audit format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,8 @@ hosted: $(READY) ## write the course for Colab, with links for it and for Binder
 
 slides: $(READY) ## write slides of every notebook, for a projector, into build/slides
 	$(BIN)/ncf slides
+
+editions: student slides ## write both, for a class and its teacher
 
 screenshots: book slides ## take the README's pictures of the site and of a slide
 	$(BIN)/ncf screenshots
