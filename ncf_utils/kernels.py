@@ -12,6 +12,9 @@ ENGINE = "ncf"
 class OutputError(RuntimeError):
     """A notebook has output too much, and its kernel was killed."""
 
+    def __init__(self):
+        super().__init__(f"more than {MOST_OUTPUT / 10**6:g} MB of output")
+
 
 def limited(client):
     """Return a class of clients, of nbclient or papermill, that knows `MOST_OUTPUT`.
@@ -24,15 +27,23 @@ def limited(client):
         said = 0  # characters
 
         def process_message(self, msg, cell, cell_index):
-            if msg["msg_type"] == "status" or self._has_room(msg["content"]):
+            if msg["msg_type"] == "status" or self.has_room(msg["content"]):
                 return super().process_message(msg, cell, cell_index)
 
-        def _has_room(self, content):
+        def has_room(self, content):
+            """Count a message; False where it is one too many, and is to be dropped."""
             before = self.said
             self.said += sum(len(str(value)) for value in content.values())
             if before <= MOST_OUTPUT < self.said:  # the first that is too much
-                _kill(getattr(getattr(self.km, "provisioner", None), "pid", None))
+                self.stop()
             return self.said <= MOST_OUTPUT
+
+        def stop(self):
+            _kill(self.pid())
+
+        def pid(self):
+            """The kernel's process id; None before it has one."""
+            return getattr(getattr(self.km, "provisioner", None), "pid", None)
 
         def execute(self, *arguments, **options):
             try:
@@ -40,7 +51,7 @@ def limited(client):
             except Exception as problem:  # the kernel is dead, which says nothing
                 if self.said <= MOST_OUTPUT:
                     raise
-                raise OutputError(f"more than {MOST_OUTPUT / 10**6:g} MB of output") from problem
+                raise OutputError from problem
 
     return Limited
 

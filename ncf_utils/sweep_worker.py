@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from .course import ENVIRONMENT, KERNEL_ARGUMENTS, _cells_started, describe
-from .kernels import MOST_OUTPUT
+from .kernels import OutputError, limited
 from .results import read_records
 
 # Runs share a machine: each gets one core, and is as fast beside others as alone.
@@ -86,7 +86,7 @@ class _Watch:
 
     def __init__(self, timeout, memory):
         self.stopped = ""
-        self._timeout, self._memory, self._output = timeout, memory, 0
+        self._timeout, self._memory = timeout, memory
         self._start, self._wanted = time.monotonic(), _still_wanted()
         self._pid, self._kernel, self._ended = None, None, threading.Event()
 
@@ -102,23 +102,17 @@ class _Watch:
             self._ended.set()
             thread.join()
 
-    def has_room(self, content):
-        """Count a message of the kernel; False where it is one too many, and is to be dropped."""
-        self._output += sum(len(str(value)) for value in content.values())
-        if self._output > MOST_OUTPUT:
-            self._stop(f"more than {MOST_OUTPUT / 10**6:g} MB of output")
-        return not self.stopped
-
     def _loop(self):
         while not self._ended.wait(0.5):
             if self._timeout is not None and time.monotonic() - self._start > self._timeout:
-                self._stop(f"not done after {self._timeout:g} s")
+                self.stop(f"not done after {self._timeout:g} s")
             if self._memory is not None and self._held() > self._memory:
-                self._stop(f"more than {self._memory / 10**6:,.0f} MB of memory")
+                self.stop(f"more than {self._memory / 10**6:,.0f} MB of memory")
             if not self._wanted():
-                self._stop("called off")
+                self.stop("called off")
 
-    def _stop(self, reason):
+    def stop(self, reason):
+        """Kill the kernel and all that it has started; the first reason is kept."""
         self.stopped = self.stopped or reason
         for process in self._processes():
             with contextlib.suppress(Exception):  # it may have ended by itself
@@ -185,12 +179,14 @@ def _register_engine():
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
 
-    class Client(PapermillNotebookClient):
+    class Client(limited(PapermillNotebookClient)):
         watch = None
 
-        def process_message(self, msg, cell, cell_index):
-            if msg["msg_type"] == "status" or self.watch.has_room(msg["content"]):
-                return super().process_message(msg, cell, cell_index)
+        def has_room(self, content):
+            return super().has_room(content) and not self.watch.stopped
+
+        def stop(self):
+            self.watch.stop(str(OutputError()))
 
     class Engine(NBClientEngine):
         @classmethod
@@ -204,11 +200,7 @@ def _register_engine():
             )
             client.watch = watch
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-
-            def pid():
-                return getattr(getattr(client.km, "provisioner", None), "pid", None)
-
-            with watch.over(pid):
+            with watch.over(client.pid):
                 return client.execute(env=_environment(record), **quiet)
 
     papermill_engines.register(ENGINE, Engine)

@@ -133,12 +133,8 @@ def tested(checkout, name, sample=0, seed=0, limit=60):
         order = random.Random(f"{seed} {name}").sample(range(len(found)), sample)
         chosen = [found[i] for i in sorted(order)]
     _load(FRAMEWORKS.get(name, ()))
-    answers = checkout / "answers.json"
-    trials = _Trials(path, source, chosen, limit, answers)
-    status = _forked(lambda: _session(checkout, tests, trials), limit=24 * 3600)
-    if status:
-        raise RuntimeError(f"{name}: pytest did not come to its tests, and ended with {status}")
-    told = json.loads(answers.read_text())
+    trials = _Trials(path, source, chosen, limit, checkout / "answers.json")
+    told = answered(checkout, tests, trials)
     if told["failed"]:
         raise RuntimeError(f"{name}: before anything is changed, {told['failed']} fails")
     lived, quickest_first = [], _Only(told["tests"])
@@ -150,6 +146,17 @@ def tested(checkout, name, sample=0, seed=0, limit=60):
     path.write_text(source, encoding="utf-8")
     tried = [(m, "lived" if alive else "killed") for m, alive in zip(chosen, lived, strict=True)]
     return {"of": len(found), "tried": tried}
+
+
+def answered(checkout, tests, plugin):
+    """Run tests in a copy of this process; what the plugin wrote into its file `answers`."""
+    status = _forked(lambda: _session(checkout, tests, plugin), limit=24 * 3600)
+    if status:
+        named = " ".join(tests)
+        raise RuntimeError(f"{named}: pytest did not come to the tests, and ended with {status}")
+    told = json.loads(plugin.answers.read_text(encoding="utf-8"))
+    plugin.answers.unlink()
+    return told
 
 
 def _load(frameworks):

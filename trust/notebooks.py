@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 
-from .mutation import _codes, _forked, _load, _passes, _session, copied
+from .mutation import _codes, _forked, _load, _passes, answered, copied
 
 WITH_FRAMEWORKS = ("tests/test_models.py", "tests/test_training.py")
 LIMIT = 120  # seconds of CPU for the tests of one fault
@@ -294,11 +294,7 @@ def tried(checkout, each):
     for file in sorted({fault.test.split("::")[0] for fault in each}):
         those = [fault for fault in each if fault.test.startswith(file)]
         _load(("torch", "keras") if file in WITH_FRAMEWORKS else ())
-        answers = checkout / "answers.json"
-        plugin = _Planting(checkout, those, answers)
-        _forked(lambda f=file, p=plugin: _session(checkout, [f], p), 24 * 3600)
-        told = json.loads(answers.read_text(encoding="utf-8"))
-        answers.unlink()
+        told = answered(checkout, [file], _Planting(checkout, those, checkout / "answers.json"))
         if told["before"]:
             raise RuntimeError(f"{file}: tests fail before anything is planted")
         statuses = zip(those, told["statuses"], strict=True)
