@@ -24,6 +24,7 @@ KINDS = (
     "training_kills",
     "sweep_kills",
     "parameters",
+    "outputs",
     "mutation",
     "notebooks",
 )

@@ -9,17 +9,14 @@ from __future__ import annotations
 import csv
 import gc
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
-import xml.etree.ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 
 from .mutation import _codes, _forked, _load, _passes, answered, copied
+from .outputs import compared
 
 WITH_FRAMEWORKS = ("tests/test_models.py", "tests/test_training.py")
 LIMIT = 120  # seconds of CPU for the tests of one fault
@@ -368,18 +365,8 @@ def stored(checkout):
         _change(output, kind)
         changed[f"{what} of a stored output"] = number
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    report = checkout / "report.xml"
-    options = ["--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    subprocess.run(
-        [sys.executable, "-m", "pytest", COMPARED, *options, f"--junitxml={report}"],
-        cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(checkout)},
-        stdout=subprocess.DEVNULL,
-    )
-    cases = xml.etree.ElementTree.parse(report).iter("testcase")  # nosec B314
-    failed = {
-        int(case.get("name").split()[-1]) for case in cases if case.find("failure") is not None
-    }
+    cells = compared([COMPARED], checkout)[path.stem]
+    failed = {number for number, came_again in cells.items() if not came_again}
     if failed - set(changed.values()):
         raise RuntimeError(f"{COMPARED}: cells {sorted(failed)} fail, changed are {changed}")
     return {what: number in failed for what, number in changed.items()}

@@ -1,0 +1,53 @@
+"""`python -m trust outputs`: it sees which cell printed something else."""
+
+import pytest
+from nbformat import v4, write
+
+from trust import outputs
+
+
+def lesson(path, *cells):
+    """Write a notebook of (source, text that is stored as printed)."""
+    stored = [
+        v4.new_code_cell(
+            source,
+            execution_count=count,
+            outputs=[v4.new_output("stream", name="stdout", text=text)],
+        )
+        for count, (source, text) in enumerate(cells, 1)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    write(v4.new_notebook(cells=stored, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def test_each_cell_is_compared_with_what_is_stored(tmp_path, root):
+    threads = "import os; print(os.environ['OMP_NUM_THREADS'])"
+    one = lesson(tmp_path / "one.ipynb", (threads, "3\n"), ("print(1 + 1)", "3\n"), ("1 / 0", ""))
+    two = lesson(tmp_path / "two.ipynb", ("print(4)", "4\n"), (threads, "2\n"))
+    found = outputs.compared([one, two], root, {"OMP_NUM_THREADS": "3"})
+    assert found == {"one": {0: True, 1: False, 2: False}, "two": {0: True, 1: False}}
+
+
+def test_a_notebook_without_a_cell_is_no_success(tmp_path, root):
+    empty = lesson(tmp_path / "empty.ipynb")
+    with pytest.raises(RuntimeError, match="ran no cell of empty"):
+        outputs.compared([empty], root)
+
+
+def test_the_rounds_are_added_up(monkeypatch):
+    answers = iter(
+        [{"a": {0: True, 1: True}}, {"a": {0: True, 1: False}}, {"a": {0: False, 1: True}}]
+    )
+    threads = []
+
+    def compared(lessons, checkout, environment, jobs):
+        assert [path.stem for path in lessons] == ["01_implicit_feedback"]
+        threads.append(environment["OMP_NUM_THREADS"])
+        return next(answers)
+
+    monkeypatch.setattr(outputs, "compared", compared)
+    figures, text = outputs.measure(rounds=3, threads="1,4", notebook="01_")
+    assert threads == ["1", "4", "1"]
+    assert figures == {"`a`": {"tried": 6, "read right": 4, "lost": 2}}
+    assert text.endswith("- `a`, code cell 1, 4 threads\n- `a`, code cell 0, 1 threads")
