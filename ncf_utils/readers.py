@@ -188,6 +188,8 @@ def _parse_fast(content, names, sep, skip):
 
     if len(sep) > 1:  # pandas is quick with one character only
         content, sep = content.replace(sep.encode(), b"\t"), "\t"
+    if b"\0" in content:  # some versions of pandas pass over it
+        return None
     first = next(numbered_lines(content, skip), None)
     if first is None or first[1].count(sep) != len(names) - 1:  # pandas would make it an index
         return None

@@ -11,7 +11,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -512,8 +511,14 @@ def test_without_a_scheduler_there_is_one_clear_line(folder, tmp_path, monkeypat
     assert "give one of them" in capfd.readouterr().err
 
     scheduler, address = start_scheduler(tmp_path)
-    timer = threading.Timer(1, os.killpg, (scheduler.pid, signal.SIGKILL))
-    timer.start()
+    say = sweeps._Flight._say_once
+
+    def say_and_kill(self, text):
+        say(self, text)
+        if scheduler.poll() is None:
+            os.killpg(scheduler.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(sweeps._Flight, "_say_once", say_and_kill)
     assert main(["sweep", str(path), "--scheduler", address]) == 2
     scheduler.wait()
     said = capfd.readouterr()
