@@ -8,6 +8,8 @@ tensorflow. The models live in a module a framework: ``ncf_utils.torch_ncf`` and
 
 from importlib import import_module
 
+from . import import_order
+
 __version__ = "0.1.0"
 
 # Public name -> the module that defines it.
@@ -33,6 +35,8 @@ _HOME = {
 }
 
 __all__ = ["__version__", *_HOME]
+
+import_order.install()
 
 
 def __getattr__(name):

@@ -27,6 +27,7 @@ KINDS = (
     "outputs",
     "mutation",
     "notebooks",
+    "versions",
 )
 
 
