@@ -188,6 +188,16 @@ def test_dropout_of_a_loaded_model_still_drops(tmp_path):
     assert np.std(keras.ops.convert_to_numpy(loaded(list(pair), training=True))) > 0.01
 
 
+def test_a_frozen_model_is_frozen_when_it_is_loaded(tmp_path):
+    model = make(keras_ncf, "GMF")
+    for trainable in (True, False):
+        model.trainable = trainable
+        keras_ncf.save(model, tmp_path / "model.keras")
+        loaded = keras_ncf.load(tmp_path / "model.keras")
+        assert loaded.trainable is trainable
+        assert bool(loaded.trainable_variables) is trainable
+
+
 def test_summary_lists_every_layer():
     lines = []
     make(keras_ncf, "NeuMF").summary(print_fn=lines.append)
