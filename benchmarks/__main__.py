@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 QUICK_FOLDER = HERE.parent / "build" / "benchmarks"
 CASES = (
     *("sampler", "training", "keras_training", "evaluation"),
-    *("quality", "memory", "growth", "baselines"),
+    *("quality", "memory", "growth", "distributed", "baselines"),
 )
 
 

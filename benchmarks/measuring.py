@@ -142,11 +142,10 @@ def default_of(function, name):
     return inspect.signature(function).parameters[name].default
 
 
-def neumf(framework, dataset, embedding_dim=EMBEDDING_DIMS[0]):
+def neumf(framework, dataset, embedding_dim=EMBEDDING_DIMS[0], **options):
     """The benchmarks' model: NeuMF with 8 factors and hidden layers 32-16-8."""
-    return framework.NeuMF(
-        dataset.num_users, dataset.num_items, NUM_FACTORS, HIDDEN_LAYERS, embedding_dim
-    )
+    sizes = dataset.num_users, dataset.num_items, NUM_FACTORS, HIDDEN_LAYERS, embedding_dim
+    return framework.NeuMF(*sizes, **options)
 
 
 def machine():

@@ -5,6 +5,7 @@ A section is a function that takes a case's result, and returns its text and its
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 import textwrap
@@ -606,6 +607,61 @@ Flat means here that the most expensive size costs at most 1.25 × the cheapest.
     ]
 
 
+def distributed(result):
+    ranks, runs, one = f"{result['ranks']} ranks", result["runs"], "one process"
+    names = {
+        one: one,
+        "replicated": f"{ranks}, items replicated",
+        "sharded": f"{ranks}, items sharded",
+    }
+
+    def middle(kind, column):
+        return statistics.median(value for run in runs[kind] for value in run[column])
+
+    epoch = {kind: middle(kind, "seconds") for kind in names}
+    hr = {kind: statistics.mean(run["hr"] for run in runs[kind]) for kind in names}
+    seeds = len(runs[one])
+    error = math.sqrt(hr[one] * (1 - hr[one]) / result["users"])
+    rows = [
+        (
+            name,
+            seconds(epoch[kind]),
+            count(epoch[one] / epoch[kind]),
+            seconds(middle(kind, "communication")) if kind != one else "",
+            f"{runs[kind][0]['bytes_sent'] / 1e6:,.0f} MB" if kind != one else "",
+            f"{hr[kind]:.4f}",
+        )
+        for kind, name in names.items()
+    ]
+    head = ["", "an epoch", "faster", "of it talking and waiting", "sent", "HR@10"]
+    text = f"""
+## Two processes for one model
+
+`fit`, and `torchrun` with {ranks} on this machine, which talk over loopback; batch
+{result["batch_size"]:,}, {counted(result["epochs"], "epoch")} of {counted(seeds, "seed")}:
+
+{table(head, rows)}
+
+An epoch's time is the median over epochs and seeds. *Sent* is what all ranks together send in an
+epoch. HR@10 is that of the test items after the last epoch, the mean over the seeds; each rank
+draws its own negatives and first weights, so the numbers differ. The standard error of an HR@10 of
+so many users is {error:.4f}.
+"""
+    apart = max(abs(hr[kind] - hr[one]) for kind in names)
+    return text, [
+        Target(
+            f"{ranks} as good as one process: HR@10 within two standard errors",
+            f"{apart:.4f} apart, two standard errors are {2 * error:.4f}",
+            apart <= 2 * error,
+        )
+    ]
+
+
+def counted(number, what):
+    """A number and its noun: 1 epoch, 3 epochs."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def baselines(result):
     names = {"ease": "EASE", "als": "ALS (implicit), 192 factors"}
     rows = [
@@ -636,6 +692,7 @@ SECTIONS = {
     "quality": quality,
     "memory": memory,
     "growth": growth,
+    "distributed": distributed,
     "baselines": baselines,
 }
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import (
+    distributed,
     evaluation,
     figures,
     growth,
@@ -607,6 +609,51 @@ def test_a_target_is_met_by_the_numbers_or_missed(results, case, target, met, mi
         result["rows"].append(copy.deepcopy(result["rows"][0]))
     put(result.get("rows", [result])[-1], missed)
     assert verdict() == [False]
+
+
+def test_the_ranks_train_what_one_process_trains(results, monkeypatch):
+    result = results["distributed"]["result"]
+    assert set(result["runs"]) == set(distributed.KINDS)
+    for kind, (run,) in result["runs"].items():
+        assert len(run["seconds"]) == len(run["communication"]) == result["epochs"] == 1
+        assert run["seconds"][0] > run["communication"][0] >= 0 and run["hr"] > 0.4
+        assert (run["bytes_sent"] > 0) is (kind != "one process")
+
+    given = {}
+
+    def fit(model, dataset, *, batch_size=5, learning_rate=0.25, **options):
+        given.update(options, weights=sum(weight.numel() for weight in model.parameters()))
+        raise InterruptedError
+
+    def run(command, **_):
+        manifest = Path(command[-1]) / "manifest.json"
+        manifest.write_text(json.dumps({"history": command}), encoding="utf-8")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(torch_ncf, "fit", fit)
+    monkeypatch.setattr(subprocess, "run", run)
+    setting = measuring.Setting("ml-latest-small", quick=True)
+    with pytest.raises(InterruptedError):
+        distributed.by_one(setting, "one process", 3, 7)
+    command = " ".join(distributed.by_ranks(setting, "sharded", 3, 7))
+    assert (given["seed"], given["epochs"]) == (3, 7)
+    assert given["weights"] == sum(w.numel() for w in neumf(setting.load()).parameters())
+    for option in ("nproc-per-node 2", "items sharded", "seed 3", "epochs 7", "model NeuMF"):
+        assert f"--{option} " in command
+    assert "--batch-size 5 --learning-rate 0.25 --dataset ml-latest-small " in command
+
+
+def neumf(dataset):
+    return torch_ncf.NeuMF(dataset.num_users, dataset.num_items, 8, (32, 16, 8))
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_target_of_two_processes(results, met):
+    result = results["distributed"]["result"]
+    result |= {"users": 10_000}  # of an HR@10 of 0.5 the standard error is 0.005
+    for kind, hr in zip(distributed.KINDS, (0.5, 0.495, 0.509 if met else 0.511), strict=True):
+        result["runs"][kind][0]["hr"] = hr
+    assert [v for wanted, v in verdicts(results).items() if "as good as" in wanted] == [met]
 
 
 @pytest.mark.parametrize("met", [True, False])
