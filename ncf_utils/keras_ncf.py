@@ -358,6 +358,7 @@ def fit(
     strategy="uniform",
     average=None,
     patience=None,
+    keep_start=False,
     seed=0,
     evaluate_test=True,
     progress=True,
@@ -384,6 +385,9 @@ def fit(
             and Juditsky, 1992): the model that is ranked, picked and kept has the averaged
             weights, while training goes on from its own. None keeps the weights as trained.
         patience: stop after this many epochs without a better validation NDCG; None never does.
+        keep_start: epoch 0, the model as it is given, may be picked too. For a model that is
+            trained already, such as `NeuMF.from_pretrained`: more training may spoil it. `epochs`
+            may then be 0.
         seed: seed of the negatives and of the order of the batches; dropout follows the model's
             seed. The same seed gives both frameworks the same batches.
         evaluate_test: also record the test metrics of every epoch.
@@ -435,6 +439,7 @@ def fit(
             strategy=strategy,
             epochs=epochs,
             patience=patience,
+            keep_start=keep_start,
             seed=seed,
             evaluate_test=evaluate_test,
             progress=progress,

@@ -179,6 +179,7 @@ def run_epochs(
     strategy: str,
     epochs: int,
     patience: int | None,
+    keep_start: bool,
     seed: int,
     evaluate_test: bool,
     progress: bool,
@@ -202,7 +203,7 @@ def run_epochs(
     import pandas as pd
     from tqdm.auto import tqdm
 
-    check_number("epochs", epochs, 1, integer=True)
+    check_number("epochs", epochs, 0 if keep_start else 1, integer=True)
     if patience is not None:
         check_number("patience", patience, 1, integer=True)
     if sampler is None:
@@ -224,7 +225,9 @@ def run_epochs(
         return row | {"seconds": seconds}
 
     history = [measure(0, math.nan, 0.0)]
-    best, best_weights = -1.0, None  # epoch 0 does not compete: on few items it may win by luck
+    best, picked, best_weights = -1.0, 0, None
+    if keep_start:  # else epoch 0 does not compete: on few items it may win by luck
+        best, best_weights = history[0].get("validation_ndcg", 0), get_weights()
     bar = tqdm(range(1, epochs + 1), desc="epochs", leave=False, disable=not progress)
     for epoch in bar:
         start = time.perf_counter()

@@ -60,8 +60,8 @@ class Told:
 
     def fit(self, epochs=None, validation=True, **more):
         arguments = {
-            "num_negatives": 2, "strategy": "uniform", "patience": None, "seed": 0,
-            "evaluate_test": True, "progress": False,
+            "num_negatives": 2, "strategy": "uniform", "patience": None, "keep_start": False,
+            "seed": 0, "evaluate_test": True, "progress": False,
         } | more  # fmt: skip
         return run_epochs(
             self,
@@ -101,6 +101,34 @@ def test_the_untrained_model_is_never_picked():
     """On a few items it may win by luck."""
     model = Told([0, 5, 4, 6])
     assert model.fit().picked_epoch == model.epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("ranks", "picked"), [([0, 5, 4], 0), ([4, 5, 4], 0), ([4, 5, 3], 2), ([14, 14, 14], 0)]
+)
+def test_a_model_that_is_trained_already_may_be_kept_as_it_is(ranks, picked):
+    model = Told(ranks)
+    fit = model.fit(keep_start=True)
+    assert fit.picked_epoch == model.epoch == picked
+    assert fit.picked.validation_ndcg == fit.history.validation_ndcg.max()
+
+
+def test_a_start_that_is_kept_counts_for_patience():
+    fit = Told([0, 5, 4, 3, 2]).fit(keep_start=True, patience=2)
+    assert len(fit.history) == 3 and fit.picked_epoch == 0
+
+
+def test_a_start_that_is_kept_needs_no_epoch():
+    model = Told([3])
+    fit = model.fit(keep_start=True, epochs=0)
+    assert len(fit.history) == 1 and fit.picked_epoch == 0 and not model.batches
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
+        model.fit(epochs=0)
+
+
+def test_without_validation_items_the_last_epoch_is_kept_and_not_the_start():
+    model = Told([0, 5, 4])
+    assert model.fit(keep_start=True, validation=False).picked_epoch == model.epoch == 2
 
 
 def test_an_epoch_is_kept_even_where_none_hits():
