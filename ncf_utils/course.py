@@ -109,7 +109,7 @@ def run_notebook(notebook, output, parameters=None, cell_timeout=None):
         text = recorded(nbformat.read(output, as_version=4))[1]
     except Exception as problem:  # whatever goes wrong in one notebook, the others go on
         executed = nbformat.read(output, as_version=4) if output.exists() else None
-        error = describe(problem, _cells_started(executed))
+        error = describe(problem, cells_started(executed))
     return Outcome(notebook.stem, time.perf_counter() - start, text, error)
 
 
@@ -131,7 +131,7 @@ def describe(problem, cell=0):
     return f"{f'cell {cell}: ' if cell else ''}{name}{': ' if message else ''}{message}"
 
 
-def _cells_started(executed):
+def cells_started(executed):
     """How many code cells papermill has started, by what it notes in the notebook."""
     cells = executed.cells if executed else ()
     return sum(

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from .course import ENVIRONMENT, KERNEL_ARGUMENTS, _cells_started, describe
+from .course import ENVIRONMENT, KERNEL_ARGUMENTS, cells_started, describe
 from .kernels import OutputError, limited
 from .results import read_records
 
@@ -68,7 +68,7 @@ def execute(notebook, folder, parameters, timeout=None, memory=None):
             error = "" if rows else "the notebook records nothing"
         except Exception as problem:  # whatever goes wrong in one run, the others go on
             if executed.exists():
-                cell = _cells_started(nbformat.read(executed, as_version=4))
+                cell = cells_started(nbformat.read(executed, as_version=4))
             error = describe(problem, cell)
             if watch.stopped:
                 error = f"{f'cell {cell}: ' if cell else ''}stopped: {watch.stopped}"

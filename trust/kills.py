@@ -136,11 +136,11 @@ def checkpoints(kills, number):
     from ncf_utils import torch_ncf
 
     model = torch_ncf.GMF(300, 300, 64, seed=1)
-    torch_ncf.set_weights(model, _all(torch_ncf.get_weights(model), 0))
+    torch_ncf.set_weights(model, filled(torch_ncf.get_weights(model), 0))
 
     def save_all(say, start, path):
         for value in range(start, start + 20):
-            torch_ncf.set_weights(model, _all(torch_ncf.get_weights(model), value))
+            torch_ncf.set_weights(model, filled(torch_ncf.get_weights(model), value))
             torch_ncf.save(model, path)
             say(value)
 
@@ -159,7 +159,7 @@ def checkpoints(kills, number):
                 kills.count_parts(Path(scratch))
 
 
-def _all(weights, value):
+def filled(weights, value):
     return {name: np.full_like(weight, value) for name, weight in weights.items()}
 
 

@@ -132,7 +132,7 @@ def tested(checkout, name, sample=0, seed=0, limit=60):
     if 0 < sample < len(found):
         order = random.Random(f"{seed} {name}").sample(range(len(found)), sample)
         chosen = [found[i] for i in sorted(order)]
-    _load(FRAMEWORKS.get(name, ()))
+    load_frameworks(FRAMEWORKS.get(name, ()))
     trials = _Trials(path, source, chosen, limit, checkout / "answers.json")
     told = answered(checkout, tests, trials)
     if told["failed"]:
@@ -141,7 +141,7 @@ def tested(checkout, name, sample=0, seed=0, limit=60):
     for mutant, status in zip(chosen, told["statuses"], strict=True):
         if status == AGAIN:
             path.write_text(mutant.applied(source), encoding="utf-8")
-            status = _forked(lambda: _session(checkout, tests, quickest_first), limit)
+            status = forked(lambda: _session(checkout, tests, quickest_first), limit)
         lived.append(status == 0)
     path.write_text(source, encoding="utf-8")
     tried = [(m, "lived" if alive else "killed") for m, alive in zip(chosen, lived, strict=True)]
@@ -150,7 +150,7 @@ def tested(checkout, name, sample=0, seed=0, limit=60):
 
 def answered(checkout, tests, plugin):
     """Run tests in a copy of this process; what the plugin wrote into its file `answers`."""
-    status = _forked(lambda: _session(checkout, tests, plugin), limit=24 * 3600)
+    status = forked(lambda: _session(checkout, tests, plugin), limit=24 * 3600)
     if status:
         named = " ".join(tests)
         raise RuntimeError(f"{named}: pytest did not come to the tests, and ended with {status}")
@@ -159,7 +159,7 @@ def answered(checkout, tests, plugin):
     return told
 
 
-def _load(frameworks):
+def load_frameworks(frameworks):
     """Import once what every copy of this process needs; nothing of the project."""
     os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
     for package in ("pandas", "pytest", "scipy.sparse", "hypothesis.extra.numpy", *frameworks):
@@ -168,7 +168,7 @@ def _load(frameworks):
         import_module("nbval.kernel")  # the tests' configuration does
 
 
-def _forked(work, limit):
+def forked(work, limit):
     """Exit status that `work()` returns in a copy of this process.
 
     It is negative where the copy takes more than `limit` seconds of CPU, or twenty times as long
@@ -237,7 +237,7 @@ class _Trials:
 
     def pytest_runtestloop(self, session):
         items = {item.nodeid: item for item in session.items}
-        _forked(lambda: self.covering(items), limit=3600)
+        forked(lambda: self.covering(items), limit=3600)
         told = json.loads(self.answers.read_text())
         statuses, every = [], sorted(items, key=lambda name: told["seconds"].get(name, 0))
         if not told["failed"]:
@@ -245,7 +245,7 @@ class _Trials:
                 self.path.write_text(mutant.applied(self.source), encoding="utf-8")
                 met = _due(told, mutant)
                 due = [items[name] for name in every if met is None or name in met]
-                statuses.append(_forked(lambda m=mutant, d=due: self.plant(m, d), self.limit))
+                statuses.append(forked(lambda m=mutant, d=due: self.plant(m, d), self.limit))
             self.path.write_text(self.source, encoding="utf-8")
         text = json.dumps({"failed": told["failed"], "statuses": statuses, "tests": every})
         self.answers.write_text(text)
@@ -257,7 +257,7 @@ class _Trials:
         seconds, failed = {}, ""
         for name, item in items.items():
             start = time.process_time()
-            passed = _passes([item])
+            passed = passes([item])
             self.lines.now = None
             if not passed:
                 failed = name
@@ -277,7 +277,7 @@ class _Trials:
     def plant(self, mutant, due):
         if not _planted(str(self.path), mutant.applied(self.source), mutant):
             return AGAIN
-        if not _passes(due):
+        if not passes(due):
             return 1
         # Whoever imported a constant by its name still has the old one.
         return 0 if mutant.inside else AGAIN
@@ -292,7 +292,7 @@ def _due(told, mutant):
     return {name for line in lines for name in told["lines"].get(line, ())}
 
 
-def _passes(items):
+def passes(items):
     """Run tests, up to the first that fails."""
     from _pytest.runner import runtestprotocol
 
@@ -327,7 +327,7 @@ def _planted(path, source, mutant):
 
 
 def _other_code(function, module):
-    new = _codes(module).get(function.__code__.co_qualname)
+    new = codes_of(module).get(function.__code__.co_qualname)
     if new is None or new.co_freevars != function.__code__.co_freevars:
         return False
     function.__code__ = new
@@ -346,11 +346,11 @@ def _value(node, space):
     return eval(expression, space)  # nosec B307
 
 
-def _codes(code):
+def codes_of(code):
     """Code objects in another one, however deep, by their qualified names."""
     inner = [each for each in code.co_consts if hasattr(each, "co_qualname")]
     return {each.co_qualname: each for each in inner} | {
-        name: each for code in inner for name, each in _codes(code).items()
+        name: each for code in inner for name, each in codes_of(code).items()
     }
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 
-from .mutation import _codes, _forked, _load, _passes, answered, copied
+from .mutation import answered, codes_of, copied, forked, load_frameworks, passes
 from .outputs import compared
 
 WITH_FRAMEWORKS = ("tests/test_models.py", "tests/test_training.py")
@@ -290,7 +290,7 @@ def tried(checkout, each):
     caught = {}
     for file in sorted({fault.test.split("::")[0] for fault in each}):
         those = [fault for fault in each if fault.test.startswith(file)]
-        _load(("torch", "keras") if file in WITH_FRAMEWORKS else ())
+        load_frameworks(("torch", "keras") if file in WITH_FRAMEWORKS else ())
         told = answered(checkout, [file], _Planting(checkout, those, checkout / "answers.json"))
         if told["before"]:
             raise RuntimeError(f"{file}: tests fail before anything is planted")
@@ -313,13 +313,13 @@ class _Planting:
             missing = [fault.test for fault, items in zip(self.each, due, strict=True) if not items]
             raise RuntimeError(f"no such test: {missing}")
         every = [item for item in session.items if any(item in items for items in due)]
-        before = _forked(lambda: 0 if _passes(every) else 1, 10 * LIMIT)
+        before = forked(lambda: 0 if passes(every) else 1, 10 * LIMIT)
         statuses = []
         for fault, items in zip(self.each, due, strict=True):
             path = self.checkout / fault.file
             text = path.read_text(encoding="utf-8")
             path.write_text(fault.planted(text), encoding="utf-8")
-            statuses.append(_forked(lambda p=path, i=items: self.plant(p, i), LIMIT))
+            statuses.append(forked(lambda p=path, i=items: self.plant(p, i), LIMIT))
             path.write_text(text, encoding="utf-8")
         self.answers.write_text(json.dumps({"before": before, "statuses": statuses}))
         return True
@@ -327,7 +327,7 @@ class _Planting:
     def plant(self, path, items):
         if path.suffix == ".py":
             _recoded(path)
-        return 0 if _passes(items) else 1
+        return 0 if passes(items) else 1
 
 
 def _starts(name, fault):
@@ -336,7 +336,7 @@ def _starts(name, fault):
 
 def _recoded(path):
     """Give all loaded functions of a module, closures too, the code that its file has now."""
-    codes = _codes(compile(path.read_text(encoding="utf-8"), str(path), "exec"))
+    codes = codes_of(compile(path.read_text(encoding="utf-8"), str(path), "exec"))
     for function in [each for each in gc.get_objects() if isinstance(each, FunctionType)]:
         old = function.__code__
         new = codes.get(old.co_qualname) if old.co_filename == str(path) else None

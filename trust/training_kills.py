@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .faults import files_in, require
-from .kills import Kills, Victim, _all, span
+from .kills import Kills, Victim, filled, span
 
 PAIRS = [(user, 1 + (7 * user + step) % 150) for user in range(1, 41) for step in range(8)]
 RATINGS = "".join(f"{u}::{i}::4::{1000 * u + i}\n" for u, i in PAIRS)
@@ -90,7 +90,7 @@ def keras_checkpoints(kills, number):
     def save_all(say, start, path):
         model = keras_ncf.GMF(300, 300, 64, seed=1)
         for value in range(start, start + 20):
-            keras_ncf.set_weights(model, _all(keras_ncf.get_weights(model), value))
+            keras_ncf.set_weights(model, filled(keras_ncf.get_weights(model), value))
             keras_ncf.save(model, path)
             say(value)
 
