@@ -22,12 +22,10 @@ def test_triton_comes_first(tmp_path, root, triton, order):
     (tmp_path / "tensorflow.py").write_text("print('tensorflow')")
     if triton is not None:
         (tmp_path / "triton.py").write_text(triton)
-    # What hides a module that is really installed.
-    code = "import sys, ncf_utils; sys.modules.update({'triton': None} if %r else {})\n" % (
-        triton is None
-    )
+    hidden = "" if triton is not None else "sys.modules['triton'] = None\n"  # it may be installed
+    code = f"import sys, ncf_utils\n{hidden}import tensorflow, tensorflow"
     done = subprocess.run(
-        [sys.executable, "-c", code + "import tensorflow, tensorflow"],
+        [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])},
         capture_output=True, text=True,
     )  # fmt: skip

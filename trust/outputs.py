@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree  # nosec B405: reads what our own pytest wrote
+import xml.etree.ElementTree  # nosec B405
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,11 +78,18 @@ def compared(notebooks, checkout, environment=None, jobs=0):
         )
         cells = {Path(path).stem: {} for path in notebooks}
         if report.exists():
-            for case in xml.etree.ElementTree.parse(report).iter("testcase"):  # nosec B314
-                name = case.get("classname").removesuffix(".ipynb").split(".")[-1]
-                wrong = any(case.find(what) is not None for what in ("failure", "error"))
-                cells[name][int(case.get("name").split()[-1])] = not wrong
+            for where, name, outcome in outcomes(report):
+                notebook = where.removesuffix(".ipynb").split(".")[-1]
+                cells[notebook][int(name.split()[-1])] = outcome == "passed"
     if empty := [name for name, found in cells.items() if not found]:
         last = (done.stdout + done.stderr).strip()[-300:]
         raise RuntimeError(f"pytest ran no cell of {', '.join(empty)}: {last}")
     return cells
+
+
+def outcomes(report):
+    """What pytest reported: where a test is, its name, and "passed", "skipped" or "failed"."""
+    kinds = {"skipped": "skipped", "failure": "failed", "error": "failed"}
+    for case in xml.etree.ElementTree.parse(report).iter("testcase"):  # nosec B314
+        outcome = next((kinds[child.tag] for child in case if child.tag in kinds), "passed")
+        yield case.get("classname"), case.get("name"), outcome

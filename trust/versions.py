@@ -9,10 +9,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree  # nosec B405: reads what our own pytest wrote
+from collections import Counter
 from pathlib import Path
 
 from .mutation import copied
+from .outputs import outcomes
 
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
 SHOWN = ("torch", "tensorflow-cpu", "tensorflow", "keras", "numpy", "pandas", "jax", "pytest")
@@ -69,14 +70,15 @@ def tried(folder, resolution):
     _ran([*install, "--no-deps", "--editable", "."], checkout)
     test = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--deselect", LEFT_OUT]
     _ran([*test, f"--junitxml={report}"], checkout, statuses=(0, 1))
-    found = {"tried": 0, "read right": 0, "skipped": 0, "lost": 0}
-    failed = []
-    for case in xml.etree.ElementTree.parse(report).iter("testcase"):  # nosec B314
-        result = {"skipped": "skipped", "failure": "lost", "error": "lost"}
-        kind = next((result[child.tag] for child in case if child.tag in result), "read right")
-        found[kind] += 1
-        found["tried"] += kind != "skipped"
-        failed += [case.get("name")] * (kind == "lost")
+    tests = list(outcomes(report))
+    number = Counter(outcome for _, _, outcome in tests)
+    found = {
+        "tried": number["passed"] + number["failed"],
+        "read right": number["passed"],
+        "skipped": number["skipped"],
+        "lost": number["failed"],
+    }
+    failed = [name for _, name, outcome in tests if outcome == "failed"]
     lines = [line.partition(" ")[0] for line in pins.read_text(encoding="utf-8").splitlines()]
     return found, dict(line.split("==") for line in lines if "==" in line), failed
 
