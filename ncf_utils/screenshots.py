@@ -28,7 +28,7 @@ SHOTS = {
     "slide": ("slides/06_gmf_pytorch.html#/6", {"viewport": {"width": 1280, "height": 720}}),
 }
 PARTS = {"promise": ".promise"}  # of these only the element that a CSS selector names
-COLORS = 64  # of a palette, which makes a picture small
+COLORS = 256  # of a palette, which makes a picture small; with fewer, thin lines lose their colour
 
 
 def take_screenshots(build="build", folder="docs/screenshots", report=print) -> list[Path]:
