@@ -71,7 +71,9 @@ class ConcatDense(layers.Layer):
         """Map (..., first_dim) and (..., second_dim) to (..., units)."""
         first, second = inputs
         split = self.first_dim
-        return first @ self.kernel[:split] + (second @ self.kernel[split:] + self.bias)
+        # tensordot, as in Dense: `@` would make the kernel's gradient once a row, and then add up.
+        first = ops.tensordot(first, self.kernel[:split], axes=1)
+        return first + (ops.tensordot(second, self.kernel[split:], axes=1) + self.bias)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[1][:-1], self.units)

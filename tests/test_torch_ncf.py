@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ncf_utils import torch_ncf
-from ncf_utils.torch_ncf import ConcatLinear
+from ncf_utils.torch_ncf import ConcatLinear, Embedding
 
 
 def test_concat_linear_is_linear_over_the_concatenation():
@@ -38,6 +38,27 @@ def test_concat_linear_is_linear_over_the_concatenation():
     ):  # fmt: skip
         assert other.grad.abs().max() > 0.1
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("shape", [(5,), (2000, 1), (2000, 5)])
+def test_embedding_is_pytorchs_to_the_last_bit(shape, dtype):
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randint(30, shape, generator=generator, dtype=dtype)  # rows stand there often
+    slope = torch.randn(*shape, 8, generator=generator)
+    ours, plain = Embedding(40, 8), nn.Embedding(40, 8)
+    plain.load_state_dict(ours.state_dict())
+    for table in (ours, plain):
+        (table(index) * slope).sum().backward()
+    assert torch.equal(ours(index), plain(index))
+    assert ours.weight.grad.count_nonzero() > 0
+    assert torch.equal(ours.weight.grad, plain.weight.grad)
+
+
+@pytest.mark.parametrize("index", [-1, 40])
+def test_embedding_refuses_an_index_that_has_no_row(index):
+    with pytest.raises(IndexError, match="out of range"):
+        Embedding(40, 8)(torch.tensor([[0, index]]))
 
 
 def test_models_list_their_layers_once():
