@@ -104,7 +104,10 @@ def test_same_public_names():
             if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
         }
 
-    own = {"ConcatLinear", "Embedding"}, {"ConcatDense", "DenseAdam", "DenseRMSprop", "DenseAdagrad", "PlainSGD"}
+    own = (
+        {"ConcatLinear", "Embedding"},
+        {"ConcatDense", "DenseAdam", "DenseRMSprop", "DenseAdagrad", "PlainSGD"},
+    )
     assert public(torch_ncf) - own[0] == public(keras_ncf) - own[1] >= set(PUBLIC)
     assert torch_ncf.LOSS_FUNCTIONS.keys() == keras_ncf.LOSS_FUNCTIONS.keys()
     assert torch_ncf.EMBEDDING_STD == keras_ncf.EMBEDDING_STD == 0.01
