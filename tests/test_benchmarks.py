@@ -611,6 +611,14 @@ def test_a_target_is_met_by_the_numbers_or_missed(results, case, target, met, mi
     assert verdict() == [False]
 
 
+def test_only_what_is_missed_says_what_stands_in_the_way():
+    slow = page.Target("fast", "1 ×", False, "it is slow.")
+    good = page.Target("small", "1 GB", True, "it is large.")
+    text = page.target_table([slow, good])
+    assert text.endswith("are missed:\n\n- *fast*: it is slow.")
+    assert "stands in the way" not in page.target_table([good])
+
+
 def test_the_ranks_train_what_one_process_trains(results, monkeypatch):
     result = results["distributed"]["result"]
     assert set(result["runs"]) == set(distributed.KINDS)
