@@ -51,3 +51,13 @@ def test_the_rounds_are_added_up(monkeypatch):
     assert threads == ["1", "4", "1"]
     assert figures == {"`a`": {"tried": 6, "read right": 4, "lost": 2}}
     assert text.endswith("- `a`, code cell 1, 4 threads\n- `a`, code cell 0, 1 threads")
+
+
+def test_every_lesson_is_run_where_none_is_named(monkeypatch, root):
+    def compared(lessons, *_):
+        return {path.stem: {0: True} for path in lessons}
+
+    monkeypatch.setattr(outputs, "compared", compared)
+    figures, _ = outputs.measure(rounds=1)
+    assert list(figures) == sorted(f"`{path.stem}`" for path in (root / "notebooks").glob("*.ipynb"))
+    assert len(figures) > 16

@@ -65,6 +65,12 @@ def test_a_step_that_fails_says_why(tmp_path):
     versions._ran(command, tmp_path, statuses=(0, 3))
 
 
+def test_a_step_that_never_ends_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(versions, "LIMIT", 0.2)
+    with pytest.raises(RuntimeError, match=r"-c .* took more than 0.2 s"):
+        versions._ran([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
+
+
 def test_the_test_that_is_left_out_exists(root):
     file, name = versions.LEFT_OUT.split("::")
     assert f"def {name}(" in (root / file).read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ def measure(rounds=10, threads="1,2,4", notebook=""):
         threads: numbers of threads that a library may take, one round after another.
         notebook: text in the names of the lessons to run; all where empty.
     """
-    lessons = sorted((ROOT / "notebooks").glob(f"*{notebook}*.ipynb"))
+    lessons = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if notebook in path.stem)
     numbers, figures, told = threads.split(","), {}, []
     for each in range(rounds):
         number = numbers[each % len(numbers)]

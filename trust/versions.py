@@ -16,6 +16,7 @@ from .mutation import copied
 from .outputs import outcomes
 
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
+LIMIT = 2 * 3600  # seconds for a step: old versions may wait for themselves
 SHOWN = ("torch", "tensorflow-cpu", "tensorflow", "keras", "numpy", "pandas", "jax", "pytest")
 # It says that what is installed is what constraints.txt pins, which is not so here.
 LEFT_OUT = "tests/test_setup.py::test_what_is_installed_is_what_is_pinned"
@@ -86,7 +87,11 @@ def tried(folder, resolution):
 def _ran(command, folder, statuses=(0,)):
     """Run a command; its last words are an error unless it ends with one of `statuses`."""
     environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    given = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
+    try:
+        done = subprocess.run(command, timeout=LIMIT, **given)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{' '.join(command[:6])} took more than {LIMIT} s") from None
     if done.returncode not in statuses:
         last = (done.stdout + done.stderr).strip()[-500:]
         raise RuntimeError(f"{' '.join(command[:6])} ended with {done.returncode}: {last}")
