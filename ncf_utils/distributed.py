@@ -38,7 +38,7 @@ from ncf_utils.data import Dataset, HeldOut, Interactions, load_dataset
 from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
 from ncf_utils.torch_device import choose_device
-from ncf_utils.torch_ncf import LOSS_FUNCTIONS, MODELS, _make_optimizer, save
+from ncf_utils.torch_ncf import LOSS_FUNCTIONS, MODELS, make_optimizer, save
 from ncf_utils.training import LOSSES, OPTIMIZERS, Fit, check_choice, check_number, groups_per_step
 
 ITEMS = ("replicated", "sharded")
@@ -612,7 +612,7 @@ def fit_distributed(
     sizes = step_sizes(np.diff(dataset.train.indptr[users]), groups)
     config = (config or {}) | {"num_users": dataset.num_users, "num_items": dataset.num_items}
     shard = Shard(name, config, users, items, network)
-    step = _make_optimizer(optimizer, shard.model.parameters(), learning_rate)
+    step = make_optimizer(optimizer, shard.model.parameters(), learning_rate)
     splits = [s for s in ("validation", "test") if getattr(dataset, s) is not None]
     if not evaluate_test:
         splits.remove("test")

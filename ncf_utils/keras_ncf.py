@@ -411,7 +411,7 @@ def fit(
     check_average(average)
     scope = _device_scope(device or os.environ.get("NCF_DEVICE"))
     keras.utils.set_random_seed(seed)
-    step = _make_optimizer(optimizer, learning_rate)
+    step = make_optimizer(optimizer, learning_rate)
     step.use_ema, step.ema_momentum = average is not None, average
     step.build(model.trainable_variables)  # made inside the first step, it would be traced twice
     model.compile(
@@ -519,8 +519,16 @@ class DenseAdagrad(_DenseGradients, keras.optimizers.Adagrad):
     pass
 
 
-def _make_optimizer(name, learning_rate):
-    """The optimiser, with the same constants as in `torch_ncf`."""
+def make_optimizer(name, learning_rate):
+    """An optimiser with the same constants as that of `torch_ncf`.
+
+    Args:
+        name: ``"adam"``, ``"sgd"``, ``"rmsprop"`` or ``"adagrad"``.
+        learning_rate: its step size, above 0.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
     check_choice("optimizer", name, OPTIMIZERS)
     check_number("learning_rate", learning_rate, 0, strict=True)
     if name == "adam":

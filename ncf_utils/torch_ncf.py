@@ -394,7 +394,7 @@ def fit(
     model.to(device)  # before the optimiser takes hold of the weights
     torch.manual_seed(seed)  # dropout
     torch.set_flush_denormal(True)  # Adam's moments decay into denormals, which are slow
-    step = _make_optimizer(optimizer, model.parameters(), learning_rate)
+    step = make_optimizer(optimizer, model.parameters(), learning_rate)
     loss_function = LOSS_FUNCTIONS[loss]
     penalty = getattr(model, "penalty", lambda: 0.0)
     ranked = model  # whose weights are ranked and kept: the model's, or their moving average
@@ -470,8 +470,17 @@ def _one_thread():
         torch.set_num_threads(threads)
 
 
-def _make_optimizer(name, parameters, learning_rate):
-    """The optimiser, with the same constants as in `keras_ncf`."""
+def make_optimizer(name, parameters, learning_rate):
+    """An optimiser with the same constants as that of `keras_ncf`.
+
+    Args:
+        name: ``"adam"``, ``"sgd"``, ``"rmsprop"`` or ``"adagrad"``.
+        parameters: what it moves.
+        learning_rate: its step size, above 0.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
     check_choice("optimizer", name, OPTIMIZERS)
     check_number("learning_rate", learning_rate, 0, strict=True)
     parameters = list(parameters)

@@ -37,7 +37,7 @@ from ncf_utils.distributed import (
 )
 from ncf_utils.metrics import evaluate, hit_ratio
 from ncf_utils.sampler import NegativeSampler
-from ncf_utils.torch_ncf import LOSS_FUNCTIONS, MODELS, _make_optimizer
+from ncf_utils.torch_ncf import LOSS_FUNCTIONS, MODELS, make_optimizer
 
 L2 = {"l2_embeddings": 0.01, "l2_layers": 0.02}
 TOWER = {"hidden_layers": [8, 5]}
@@ -87,7 +87,7 @@ def one_process(case):
     name, arguments, optimizer, learning_rate, loss = CASES[case]
     model = MODELS[name](**whole_config(arguments)).double()
     model.load_state_dict(whole_weights(model))
-    step = _make_optimizer(optimizer, model.parameters(), learning_rate)
+    step = make_optimizer(optimizer, model.parameters(), learning_rate)
     total = 0.0
     for user, item in batches() * 2:
         step.zero_grad()
@@ -145,7 +145,7 @@ def rank_case(folder, case, items):
     name, arguments, optimizer, learning_rate, loss = CASES[case]
     rank, users = Network().rank, user_blocks(small_dataset().train, Network().world_size)
     shard = make_shard(name, arguments, users, items)
-    step = _make_optimizer(optimizer, shard.model.parameters(), learning_rate)
+    step = make_optimizer(optimizer, shard.model.parameters(), learning_rate)
     owner = [np.searchsorted(users, user[:, 0], "right") - 1 for user, _ in batches()]
     sizes = np.array([np.bincount(o, minlength=len(users) - 1) for o in owner])
     own = [(u[o == rank], i[o == rank]) for (u, i), o in zip(batches(), owner, strict=True)]
@@ -401,7 +401,7 @@ def test_one_rank_takes_the_steps_of_fit():
     with process_group():
         shard = Shard("NeuMF", whole_config({"num_factors": 4}), [0, 40], "sharded", Network())
         shard.model.load_state_dict(start)
-        step = _make_optimizer("adam", shard.model.parameters(), 0.001)
+        step = make_optimizer("adam", shard.model.parameters(), 0.001)
         groups = map(torch.from_numpy, NegativeSampler(data.train, 4, seed=5).epoch_groups())
         sizes = step_sizes([len(data.train)], 20)
         train_epoch(shard, step, LOSS_FUNCTIONS["log"], *groups, sizes)

@@ -123,13 +123,13 @@ def test_adam_adds_epsilon_after_the_correction():
 def test_rmsprop_sees_the_sum_of_a_rows_gradients(scale):
     gradient = scale * SUMMED
     expected = 0.5 - 0.1 * gradient / (np.sqrt(0.1 * gradient**2) + 1e-15)
-    found = one_table(keras_ncf._make_optimizer("rmsprop", 0.1), scale=scale)
+    found = one_table(keras_ncf.make_optimizer("rmsprop", 0.1), scale=scale)
     assert np.allclose(found, expected, atol=1e-5)
 
 
 def test_adagrad_sees_the_sum_of_a_rows_gradients():
     expected = 0.5 - 0.1 * SUMMED / np.sqrt(0.1 + SUMMED**2)
-    found = one_table(keras_ncf._make_optimizer("adagrad", 0.1))
+    found = one_table(keras_ncf.make_optimizer("adagrad", 0.1))
     assert np.allclose(found, expected, atol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_adagrad_sees_the_sum_of_a_rows_gradients():
     + [("sgd", keras_ncf.PlainSGD)],  # linear in the gradient: it adds up by itself
 )
 def test_optimisers_of_fit(name, kind):
-    optimizer = keras_ncf._make_optimizer(name, 0.25)
+    optimizer = keras_ncf.make_optimizer(name, 0.25)
     assert type(optimizer) is kind
     assert float(optimizer.learning_rate) == 0.25
 

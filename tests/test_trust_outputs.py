@@ -59,5 +59,6 @@ def test_every_lesson_is_run_where_none_is_named(monkeypatch, root):
 
     monkeypatch.setattr(outputs, "compared", compared)
     figures, _ = outputs.measure(rounds=1)
-    assert list(figures) == sorted(f"`{path.stem}`" for path in (root / "notebooks").glob("*.ipynb"))
+    lessons = (root / "notebooks").glob("*.ipynb")
+    assert list(figures) == sorted(f"`{path.stem}`" for path in lessons)
     assert len(figures) > 16
