@@ -510,6 +510,9 @@ def test_without_a_scheduler_there_is_one_clear_line(folder, tmp_path, monkeypat
     assert main(["sweep", str(path), "--scheduler", "tcp://127.0.0.1:1", "--workers", "2"]) == 2
     assert "give one of them" in capfd.readouterr().err
 
+
+def test_a_scheduler_that_dies_while_a_sweep_waits_ends_it(folder, tmp_path, monkeypatch, capfd):
+    path = grid(folder, [{"x": 1}])
     scheduler, address = start_scheduler(tmp_path)
     say = sweeps._Flight._say_once
 
@@ -520,7 +523,7 @@ def test_without_a_scheduler_there_is_one_clear_line(folder, tmp_path, monkeypat
 
     monkeypatch.setattr(sweeps._Flight, "_say_once", say_and_kill)
     assert main(["sweep", str(path), "--scheduler", address]) == 2
-    scheduler.wait()
+    scheduler.wait(timeout=10)  # it was killed, and not merely slow to answer
     said = capfd.readouterr()
     assert "waiting for a worker" in said.out
     assert said.err.endswith(
