@@ -39,7 +39,8 @@ def test_tests_are_counted(commands, tmp_path):
     assert found == {"tried": 3, "read right": 1, "skipped": 1, "lost": 2}
     assert picked == {"keras": "3.14.0", "torch": "2.6.0"}
     assert failed == ["bad", "broken"]
-    compile_, venv, install, ours, test = commands
+    git, compile_, venv, install, ours, test = commands
+    assert git[:2] == ["git", "init"]
     assert compile_[compile_.index("--resolution") + 1] == "lowest-direct"
     assert {"--all-extras", "pyproject.toml"} <= set(compile_)
     assert install[-1] == compile_[-1]

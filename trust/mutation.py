@@ -11,6 +11,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from .mutants import mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 SAME = Path(__file__).with_name("same.json")
-FORWARD = ("ConcatLinear", "_embedding", "_linear", "_Recommender", "GMF", "_Tower", "MLP", "NeuMF")
+FORWARD = ("ConcatLinear", "Embedding", "_embedding", "_linear")
+FORWARD += ("_Recommender", "GMF", "_Tower", "MLP", "NeuMF")
 LOSSES = ("log_loss", "squared_loss", "bpr_loss")
 SPLIT_TESTS = ("tests/test_data_split.py", "ncf_utils/split.py")
 DATA_TESTS = ("tests/test_data.py", *SPLIT_TESTS, "tests/test_data_cache.py", "ncf_utils/data.py")
@@ -114,7 +116,7 @@ def copied(folder):
         if (ROOT / name).is_file():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
+            shutil.copy(ROOT / name, target)  # with its mode: some files are to be executed
     return folder
 
 

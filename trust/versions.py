@@ -65,6 +65,7 @@ def tried(folder, resolution):
     uv = [sys.executable, "-m", "uv", "--quiet"]
     wanted = ["--resolution", resolution, "--all-extras", "--python", sys.executable]
     install = [*uv, "pip", "install", "--python", str(python)]
+    _ran(["git", "init", "--quiet"], checkout)  # there are tests that ask git
     _ran([*uv, "pip", "compile", *wanted, "pyproject.toml", "--output-file", str(pins)], checkout)
     _ran([*uv, "venv", "--python", sys.executable, str(folder / "venv")], checkout)
     _ran([*install, "--requirement", str(pins)], checkout)
