@@ -25,8 +25,8 @@ the others as they are.
 
 The model is NeuMF with {NUM_FACTORS} factors and hidden layers
 {"-".join(map(str, HIDDEN_LAYERS))}; its MLP branch has embeddings of 16 numbers (the paper's) or
-of 32. Each positive has {NUM_NEGATIVES} negatives. PyTorch runs on one thread, in `fit` and in its
-rivals; Keras takes the threads that TensorFlow takes by default.
+of 32. Each positive has {NUM_NEGATIVES} negatives. PyTorch and Keras run on one thread, as
+`fit` holds them to it, and so do their rivals.
 """
 
 FRAMEWORKS = {"torch": "PyTorch", "keras": "Keras"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,21 @@ from ncf_utils.training import (
 
 EMBEDDING_STD = 0.01  # as in the paper; see notebook 08 for what N(0, 1) does
 STEPS_PER_EXECUTION = 64  # batches between two returns to Python
+
+
+def _one_thread():
+    """Hold TensorFlow's operations to one thread, as `torch_ncf.fit` holds PyTorch's.
+
+    Their sums are split among the threads, so that results would depend on the number of cores.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with suppress(RuntimeError):  # TensorFlow has begun to work, and cannot change any more
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+_one_thread()
 
 
 @keras.saving.register_keras_serializable("ncf_utils")
