@@ -71,19 +71,15 @@ def test_concat_dense_can_be_made_again_from_its_configuration():
     assert float(again.losses[0]) == pytest.approx(0.25 * float(np.square(layer.kernel).sum()))
 
 
-def test_tensorflow_is_held_to_one_thread(root):
+@pytest.mark.parametrize("begun, threads", [("", 1), ("; tf.constant(1) + 1", 0)])
+def test_tensorflow_is_held_to_one_thread_unless_it_has_begun(root, begun, threads):
     """Sums are split among threads: with several, results would depend on the number of cores."""
-    ask = "from ncf_utils import keras_ncf; import tensorflow as tf; print(tf.config.threading"
-    ask += ".get_intra_op_parallelism_threads())"
+    ask = f"import tensorflow as tf{begun}; from ncf_utils import keras_ncf"
+    ask += "; print(tf.config.threading.get_intra_op_parallelism_threads())"
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "4", "KERAS_BACKEND": "tensorflow"}
     command = [sys.executable, "-c", ask]
     said = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    assert said.stdout == "1\n", said.stderr
-
-
-def test_tensorflow_that_has_begun_is_left_as_it_is():
-    tf.constant(1) + 1
-    keras_ncf._one_thread()
+    assert said.stdout == f"{threads}\n", said.stderr
 
 
 # --- a row that stands twice in a batch ----------------------------------------------------------
