@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,21 @@ def groups_per_step(batch_size, num_negatives):
     return max(1, round(batch_size / (1 + num_negatives)))
 
 
+def ahead(make, times):
+    """Yield what `make()` returns, `times` times; the next is made, in a thread, meanwhile.
+
+    So an epoch is drawn while the one before it is trained on. The calls never overlap: what
+    comes out is what a plain loop would yield.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(make)
+        for left in reversed(range(times)):
+            made = coming.result()
+            if left:
+                coming = thread.submit(make)
+            yield made
+
+
 def run_epochs(
     model,
     dataset: Dataset,
@@ -208,6 +224,9 @@ def run_epochs(
         check_number("patience", patience, 1, integer=True)
     if sampler is None:
         sampler = NegativeSampler(dataset.train, num_negatives, strategy, seed)
+        drawn = ahead(sampler.epoch_groups, epochs)
+    else:
+        drawn = (sampler.epoch_groups() for _ in range(epochs))
     if rank is None:
 
         def rank(split):
@@ -231,7 +250,7 @@ def run_epochs(
     bar = tqdm(range(1, epochs + 1), desc="epochs", leave=False, disable=not progress)
     for epoch in bar:
         start = time.perf_counter()
-        loss = train_epoch(*sampler.epoch_groups())
+        loss = train_epoch(*next(drawn))
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
             raise FloatingPointError(

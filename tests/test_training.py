@@ -1,10 +1,14 @@
 """`fit`: which epoch it keeps and why, what it records, what it refuses, what it repeats."""
 
 import importlib
+import itertools
 import json
 import math
+import queue
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +19,14 @@ from ncf_utils import training
 from ncf_utils.data import Dataset, HeldOut, Interactions
 from ncf_utils.metrics import evaluate
 from ncf_utils.sampler import NegativeSampler
-from ncf_utils.training import Fit, check_choice, check_number, groups_per_step, run_epochs
+from ncf_utils.training import (
+    Fit,
+    ahead,
+    check_choice,
+    check_number,
+    groups_per_step,
+    run_epochs,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -240,6 +251,40 @@ def test_every_epoch_has_fresh_negatives_from_the_seed():
             assert np.array_equal(array, expected)
     first, second = (np.sort(item[:, 1:].ravel()) for _, item in model.batches[:2])
     assert not np.array_equal(first, second)
+
+
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_one_epoch_is_drawn_ahead_and_no_more():
+    made, numbers, threads = queue.Queue(), itertools.count(), threading.active_count()
+
+    def make():
+        made.put(next(numbers))
+        return made.queue[-1]
+
+    epochs = ahead(make, 3)
+    assert made.empty()  # nothing before the first is asked for
+    for epoch in range(3):
+        assert next(epochs) == epoch
+        assert made.get(timeout=10) == epoch
+        if epoch < 2:  # while this one is worked on
+            wait_for(lambda: not made.empty())
+            assert list(made.queue) == [epoch + 1]
+    with pytest.raises(StopIteration):
+        next(epochs)
+    assert made.empty() and threading.active_count() == threads  # none is left behind
+
+
+def test_what_fails_ahead_is_raised_when_it_is_asked_for():
+    numbers = iter([1, 0])
+    quotients = ahead(lambda: 1 // next(numbers), 2)
+    assert next(quotients) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(quotients)
 
 
 def test_the_strategy_reaches_the_sampler():
