@@ -3,6 +3,7 @@
 import pytest
 from nbformat import v4, write
 
+from trust import __main__ as trust
 from trust import outputs
 
 
@@ -47,10 +48,27 @@ def test_the_rounds_are_added_up(monkeypatch):
         return next(answers)
 
     monkeypatch.setattr(outputs, "compared", compared)
+    monkeypatch.setattr(trust, "read", lambda path: {})
     figures, text = outputs.measure(rounds=3, threads="1,4", notebook="01_")
     assert threads == ["1", "4", "1"]
     assert figures == {"`a`": {"tried": 6, "read right": 4, "lost": 2}}
     assert text.endswith("- `a`, code cell 1, 4 threads\n- `a`, code cell 0, 1 threads")
+
+
+def test_lessons_that_are_not_run_keep_their_figures(monkeypatch):
+    first, second = "01_implicit_feedback", "02_one_hot_and_embedding"
+    row = {"tried": 10, "read right": 9, "lost": 1}
+    told = [f"- `{name}`, code cell 7, 4 threads" for name in (first, second)]
+    stored = {f"`{name}`": row for name in (second, "gone", first)}
+    entry = {"figures": stored, "text": "\n".join(["Before:", "", *told])}
+    monkeypatch.setattr(trust, "read", lambda path: {"outputs": entry})
+    monkeypatch.setattr(outputs, "compared", lambda *_: {first: {0: True}})
+    figures, text = outputs.measure(rounds=2, notebook="01_")
+    assert list(figures.items()) == [
+        (f"`{first}`", {"tried": 2, "read right": 2, "lost": 0}),
+        (f"`{second}`", row),
+    ]
+    assert told[1] in text and told[0] not in text
 
 
 def test_every_lesson_is_run_where_none_is_named(monkeypatch, root):
@@ -58,6 +76,7 @@ def test_every_lesson_is_run_where_none_is_named(monkeypatch, root):
         return {path.stem: {0: True} for path in lessons}
 
     monkeypatch.setattr(outputs, "compared", compared)
+    monkeypatch.setattr(trust, "read", lambda path: {})
     figures, _ = outputs.measure(rounds=1)
     lessons = (root / "notebooks").glob("*.ipynb")
     assert list(figures) == sorted(f"`{path.stem}`" for path in lessons)

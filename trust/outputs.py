@@ -21,19 +21,28 @@ COMMAND = (
 )
 
 
-def measure(rounds=10, threads="1,2,4", notebook=""):
+def measure(rounds=10, threads="1,2,4", notebook="", jobs=2):
     """Run the lessons again, round by round.
 
     Args:
         rounds: how often each lesson is run.
         threads: numbers of threads that a library may take, one round after another.
-        notebook: text in the names of the lessons to run; all where empty.
+        notebook: text in the names of the lessons to run; all where empty. The figures of the
+            others stay as they are.
+        jobs: lessons at a time.
     """
-    lessons = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if notebook in path.stem)
-    numbers, figures, told = threads.split(","), {}, []
+    from .__main__ import HERE, read
+
+    every = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    lessons = [path for path in every if notebook in path.stem]
+    stored = read(HERE / "results.json").get("outputs", {"figures": {}, "text": ""})
+    others = [f"`{path.stem}`" for path in every if path not in lessons]
+    figures = {name: row for name, row in stored["figures"].items() if name in others}
+    told = [line for line in stored["text"].splitlines() if line[2:].split(",")[0] in others]
+    numbers = threads.split(",")
     for each in range(rounds):
         number = numbers[each % len(numbers)]
-        for name, cells in compared(lessons, ROOT, dict.fromkeys(THREADS, number), 2).items():
+        for name, cells in compared(lessons, ROOT, dict.fromkeys(THREADS, number), jobs).items():
             row = figures.setdefault(f"`{name}`", {"tried": 0, "read right": 0, "lost": 0})
             row["tried"] += len(cells)
             row["read right"] += sum(cells.values())
@@ -45,10 +54,10 @@ def measure(rounds=10, threads="1,2,4", notebook=""):
             ]
     text = (
         f"Each lesson was run {rounds} times, with {threads.replace(',', ', ')} threads in turn "
-        "for OpenMP and TensorFlow, two lessons at a time. *Tried* are code cells, *read right* "
-        "those whose outputs were the stored ones, to the last digit; a picture is drawn again and "
-        "not compared."
+        "for OpenMP and TensorFlow. *Tried* are code cells, *read right* those whose outputs were "
+        "the stored ones, to the last digit; a picture is drawn again and not compared."
     )
+    figures = dict(sorted(figures.items()))
     return figures, text + ("\n\nOther than stored:\n\n" + "\n".join(told) if told else "")
 
 
