@@ -247,6 +247,22 @@ def test_every_parameter_is_used(path):
 
 
 @each_notebook
+def test_guarded_claims_are_asserted_for_the_parameters_that_stand_there(path):
+    """`not usual or ...` must be able to fail in the notebook as it is."""
+    cells = code_cells(path)
+    (at,) = [i for i, cell in enumerate(cells) if "parameters" in tags(cell)]
+    parameters = {s.targets[0].id: s.value for s in ast.parse(cells[at].source).body}
+    parameters = {name: ast.literal_eval(value) for name, value in parameters.items()}
+    guards, scope = {"as_written", "ours", "usual"}, parameters | {"parameters": parameters}
+    for statement in ast.parse(cells[at + 1].source).body:
+        if isinstance(statement, ast.Assign) and statement.targets[0].id in guards | {"chosen"}:
+            exec(compile(ast.Module([statement], []), path.name, "exec"), scope)
+    assert all(scope[name] is True for name in guards & set(scope))
+    used = {name for name in guards for claim in asserts(path) if f"not {name}" in claim}
+    assert used <= set(scope), "defined where the parameters are checked"
+
+
+@each_notebook
 def test_the_result_is_recorded(path):
     calls = [c for c in code_cells(path) if re.search(r"^record\(", c.source, re.MULTILINE)]
     assert len(calls) >= 1

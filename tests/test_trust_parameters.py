@@ -1,6 +1,7 @@
 """Hostile parameters end in one line at the top of a notebook: a sample of `trust.parameters`."""
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,45 @@ def test_hostile_values_end_in_one_line(notebook):
     for trial in trust.tried(notebook, kept):
         assert trial.shown or trial.name == "seed", f"{trial} is let through"
         assert not trial.shown or not trial.fault, f"{trial} {trial.fault}"
+
+
+def test_an_odd_value_that_is_refused_in_one_line_stays_out_of_the_whole_run(monkeypatch):
+    notebook, runs = "notebooks/02_one_hot_and_embedding.ipynb", []
+    refusal = "ParameterError: num_factors = 1: expected a whole number from 2 to 4,096"
+
+    def tried(path, cases):
+        refused = {"num_factors": (refusal,), "epochs": ("ValueError: 1",)}
+        return [trust.Trial(path, name, value, refused.get(name, ())) for name, value in cases]
+
+    monkeypatch.setattr(trust, "hostile", lambda path: [("seed", 10**9)])
+    monkeypatch.setattr(trust, "tried", tried)
+    monkeypatch.setattr(trust, "ran", lambda path, given: runs.append(given) or "")
+    figures, text = trust.measure("02_one_hot")
+    assert runs == [{"batch_size": 10**6, "num_negatives": 1, "seed": 10**9}]
+    (row,) = figures.values()
+    assert row == {
+        "tried": 5, "refused": 2, "allowed, run to the end": 3, "caught": 4, "lost": 1
+    }  # fmt: skip
+    assert "epochs = 1: a ValueError" in text and "num_factors" not in text
+    assert trust.measure("02_one_hot", whole=0)[0] == {f"`{Path(notebook).stem}`": {
+        "tried": 1, "refused": 0, "caught": 1, "lost": 0
+    }}  # fmt: skip
+
+
+def test_a_baseline_is_given_odd_values_that_its_method_has():
+    pytest.importorskip("numba")
+    notebook = "notebooks/experiments/run_baseline.ipynb"
+    given = trust.WITH[Path(notebook).stem] | dict(trust.odd(notebook))
+    assert set(given) == {"model", "epochs", "num_factors", "num_negatives"}
+    assert trust.ran(notebook, given) == ""
+    assert "EASE has no" in trust.ran(notebook, given | {"model": "EASE"})
+
+
+def test_neumf_without_a_tower_is_refused_at_the_top():
+    for name in ("08_neumf_pytorch", "14_serving", "15_scaling_out"):
+        notebook = f"notebooks/{name}.ipynb"
+        (trial,) = trust.tried(notebook, [("hidden_layers", [])])
+        assert trial.shown and not trial.fault
 
 
 @pytest.mark.parametrize(
