@@ -34,6 +34,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 from torch.func import functional_call
 
+from ncf_utils.allocation import keep_freed_memory
 from ncf_utils.data import Dataset, HeldOut, Interactions, load_dataset
 from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
@@ -56,6 +57,7 @@ def process_group():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a core a rank, as in `torch_ncf.fit`
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     backend = "gloo"
     if _device().type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))

@@ -345,12 +345,18 @@ def _cluster(workers, scheduler):
             yield client
         return
     with dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS - 1}):
-        with _local_cluster(workers or CPU_COUNT) as cluster, Client(cluster) as client:
+        workers = workers or CPU_COUNT
+        with _local_cluster(workers, CPU_COUNT // workers) as cluster, Client(cluster) as client:
             yield client
 
 
-def _local_cluster(workers):
-    """Workers on this machine, and a scheduler, which listen on loopback only."""
+def _local_cluster(workers, cores):
+    """Workers on this machine, and a scheduler, which listen on loopback only.
+
+    Args:
+        workers: how many; each makes one run at a time.
+        cores: that a run may have, where that changes no result.
+    """
     from distributed import LocalCluster
 
     for attempt in range(1, ATTEMPTS + 1):
@@ -363,6 +369,7 @@ def _local_cluster(workers):
                 dashboard_address="127.0.0.1:0",  # None would take the default port, and say so
                 silence_logs=logging.CRITICAL,
                 preload=sweep_worker.__name__,
+                env={sweep_worker.SIDE_BY_SIDE: str(max(1, cores))},
             )
         except RuntimeError as error:  # a process was killed before it was up
             if attempt == ATTEMPTS:

@@ -21,9 +21,12 @@ from .results import read_records
 # Runs share a machine: each gets one core, and is as fast beside others as alone.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    + ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    + ("TF_NUM_INTRAOP_THREADS",),
     "1",
 )
+# Operations that TensorFlow may run side by side; this changes no sum. A sweep of fewer runs than
+# cores sets it for its workers.
+SIDE_BY_SIDE = "TF_NUM_INTEROP_THREADS"
 ENGINE = "ncf-sweep"
 
 
@@ -207,7 +210,8 @@ def _register_engine():
 
 
 def _environment(record):
-    environment = ENVIRONMENT | os.environ | ONE_THREAD | {"NCF_RECORD": str(record)}
+    environment = ENVIRONMENT | {SIDE_BY_SIDE: "1"} | os.environ | ONE_THREAD
+    environment["NCF_RECORD"] = str(record)
     # Dask has its workers give memory back at once; training would ask for it in each step anew.
     environment.pop("MALLOC_TRIM_THRESHOLD_", None)
     if folder := environment.get("NCF_DATA_DIR"):

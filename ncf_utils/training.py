@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncf_utils.allocation import keep_freed_memory
 from ncf_utils.data import Dataset
 from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
@@ -222,6 +223,7 @@ def run_epochs(
     check_number("epochs", epochs, 0 if keep_start else 1, integer=True)
     if patience is not None:
         check_number("patience", patience, 1, integer=True)
+    keep_freed_memory()
     if sampler is None:
         sampler = NegativeSampler(dataset.train, num_negatives, strategy, seed)
         drawn = ahead(sampler.epoch_groups, epochs)

@@ -612,3 +612,13 @@ def test_a_kernel_keeps_its_memory_although_dask_has_workers_give_theirs_back(mo
     """The variable halves the speed of training, and Dask sets it in every worker."""
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
     assert "MALLOC_TRIM_THRESHOLD_" not in sweep_worker._environment("rows")
+
+
+def test_a_run_takes_the_cores_that_no_other_run_needs(monkeypatch):
+    monkeypatch.delenv(sweep_worker.SIDE_BY_SIDE, raising=False)
+    assert sweep_worker._environment("rows")[sweep_worker.SIDE_BY_SIDE] == "1"
+    with sweeps._local_cluster(2, cores=3) as cluster, cluster.get_client() as client:
+        told = client.run(sweep_worker._environment, "rows")
+    assert len(told) == 2
+    assert {worker[sweep_worker.SIDE_BY_SIDE] for worker in told.values()} == {"3"}
+    assert {worker["OMP_NUM_THREADS"] for worker in told.values()} == {"1"}
