@@ -27,14 +27,14 @@ def measure(rounds=10, threads="1,2,4", notebook="", jobs=2):
     Args:
         rounds: how often each lesson is run.
         threads: numbers of threads that a library may take, one round after another.
-        notebook: text in the names of the lessons to run; all where empty. The figures of the
-            others stay as they are.
+        notebook: texts, one of which is in the name of a lesson to run, with commas between them;
+            all lessons where empty. The figures of the others stay as they are.
         jobs: lessons at a time.
     """
     from .__main__ import HERE, read
 
     every = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    lessons = [path for path in every if notebook in path.stem]
+    lessons = [path for path in every if any(text in path.stem for text in notebook.split(","))]
     stored = read(HERE / "results.json").get("outputs", {"figures": {}, "text": ""})
     others = [f"`{path.stem}`" for path in every if path not in lessons]
     figures = {name: row for name, row in stored["figures"].items() if name in others}
