@@ -47,9 +47,10 @@ WORK = ("sampling", "training", "evaluation")
 class Worker:
     """One size's data, sampler and model; each method does one thing once, and says for how long.
 
-    A batch grows with the data, so that an epoch has as many steps at any size: Adam moves every
-    row of every table in each step, whether the batch has it or not. With batches of one size,
-    both the steps of an epoch and the cost of each would grow with the data.
+    Up to a million interactions a batch is what `fit` takes by default. From there on it grows with
+    the data, so that an epoch has as many steps at any size: Adam moves every row of every table in
+    each step, whether the batch has it or not. With batches of one size, both the steps of an epoch
+    and the cost of each would grow with the data.
     """
 
     def __init__(self, size):
@@ -65,7 +66,7 @@ class Worker:
         self.part, self.share = some_positives(self.dataset, size.part)
         self.part_sampler = NegativeSampler(self.part.train, NUM_NEGATIVES, seed=0)
         default = default_of(torch_ncf.fit, "batch_size")
-        self.batch_size = max(1, round(default * size.num_interactions / REFERENCE))
+        self.batch_size = round(default * max(1, size.num_interactions / REFERENCE))
         self.model, self.fit = neumf(torch_ncf, self.dataset), torch_ncf.fit
         self.score = torch_ncf.score_function(self.model)
         self.peak = {"loaded": peak_memory()}

@@ -57,14 +57,13 @@ def compare(setting, dataset, embedding_dim):
     """Both frameworks' `fit` and the textbook's, in turns."""
     default, everything = default_of(keras_ncf.fit, "batch_size"), setting.about(len(dataset.train))
     compiling = []
-    # Keras compiles in the first epoch of a `fit`: of two epochs, the second counts.
     sides = [
-        fit_side("keras", keras_ncf, dataset, embedding_dim, default, everything, 2, compiling),
+        fit_side("keras", keras_ncf, dataset, embedding_dim, default, everything, compiling),
         fit_side("torch", torch_ncf, dataset, embedding_dim, default, everything),
         textbook_side(dataset, embedding_dim, setting.about(25_000)),
     ]
     if not setting.quick:
-        same_batch = keras_ncf, dataset, embedding_dim, BATCH_SIZE, setting.about(25_000), 2
+        same_batch = keras_ncf, dataset, embedding_dim, BATCH_SIZE, setting.about(25_000)
         sides.append(fit_side("keras_small_batch", *same_batch))
     turns = setting.take_turns(sides, slow=True)
     return {"embedding_dim": embedding_dim, "compiling": compiling, "sides": turns}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ncf_utils.results import read_rows
 
-from .measuring import ML_1M, NUM_FACTORS, NUM_NEGATIVES, rounded
+from .measuring import ML_1M, NUM_FACTORS, rounded
 
 RESULTS = Path(__file__).parents[1] / "data" / "results"
 FILES = tuple(RESULTS / f"{name}-{ML_1M}.csv" for name in ("fast", "learning-rate"))
@@ -15,12 +15,12 @@ WANTED = {
     "dataset": (ML_1M,),
     "model": ("NeuMF",),
     "num_factors": (NUM_FACTORS,),
-    "num_negatives": (NUM_NEGATIVES,),
     "pretrain": (False, None),
     "loss": ("log", None),
     "optimizer": ("adam", None),
 }
-WAY = ("hidden_layers", "batch_size", "learning_rate", "average")  # what runs may differ in
+# What runs may differ in.
+WAY = ("hidden_layers", "embedding_dim", "num_negatives", "batch_size", "learning_rate", "average")
 
 
 def measure(setting, files=FILES):

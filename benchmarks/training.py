@@ -106,8 +106,11 @@ def compare(setting, dataset, embedding_dim, batch_size, default):
     }
 
 
-def fit_side(name, framework, dataset, embedding_dim, batch_size, amount, epochs=1, compiling=None):
-    """A side: the last of some epochs of `fit`, its negatives included, its evaluation not.
+def fit_side(name, framework, dataset, embedding_dim, batch_size, amount, compiling=None):
+    """A side: the second epoch of `fit`, its negatives included, its evaluation not.
+
+    The first is not like those that follow: Keras compiles in it, and its negatives are waited for,
+    while those of the others are drawn ahead.
 
     Args:
         amount: positives to train on.
@@ -118,7 +121,7 @@ def fit_side(name, framework, dataset, embedding_dim, batch_size, amount, epochs
 
     def run():
         options = {"evaluate_test": False, "progress": False, "device": "cpu"}
-        fit = framework.fit(model, part, epochs=epochs, batch_size=batch_size, **options)
+        fit = framework.fit(model, part, epochs=2, batch_size=batch_size, **options)
         first, last = fit.history.seconds.iloc[[1, -1]]  # row 0 is the untrained model
         if compiling is not None:
             compiling.append(rounded(first - last))

@@ -174,9 +174,9 @@ def test_an_epoch_of_the_idiom_is_an_epoch_of_fit(dataset):
         np.testing.assert_allclose(after[name], weights, atol=2e-5, err_msg=name)
 
 
-def test_fit_side_times_the_last_epoch_and_tells_the_first_apart(dataset):
+def test_fit_side_times_the_second_epoch_and_tells_the_first_apart(dataset):
     compiling = []
-    side = training.fit_side("x", torch_ncf, dataset, 16, 500, 100, epochs=2, compiling=compiling)
+    side = training.fit_side("x", torch_ncf, dataset, 16, 500, 100, compiling)
     assert side.share == 100 / len(dataset.train)
     assert 0 < side.run() < 10 and len(compiling) == 1
 
@@ -351,6 +351,8 @@ def test_a_run_takes_the_seconds_up_to_its_picked_epoch(tmp_path):
         {
             "framework": "torch",
             "hidden_layers": [32, 16, 8],
+            "embedding_dim": None,
+            "num_negatives": 4,
             "batch_size": 16384,
             "learning_rate": 0.007,
             "average": 0.99,
@@ -370,7 +372,6 @@ def test_a_run_takes_the_seconds_up_to_its_picked_epoch(tmp_path):
         {"dataset": "ml-latest-small"},
         {"model": "GMF"},
         {"num_factors": 16},
-        {"num_negatives": 5},
         {"pretrain": True},
         {"loss": "bpr"},
         {"optimizer": "sgd"},
@@ -395,13 +396,16 @@ def test_without_runs_there_is_no_section(tmp_path):
         ([{"test_hr": 0.675}] * 4 + [{"test_hr": 0.684}], False),
         ([{"test_hr": 0.69, "average": 0.9}] * 4 + [{"test_hr": 0.67}] * 5, False),
         ([{"seconds": 30.0}] * 5 + [{"seconds": 60.0, "batch_size": 1024}] * 5, True),
+        ([{}] * 4 + [{"num_negatives": 8}], False),
+        ([{}] * 4 + [{"embedding_dim": 32}], False),
     ],
-    ids=["enough", "too few", "too slow", "too low", "best is not picked", "quickest"],
+    ids=["enough", "too few", "too slow", "too low", "best is not picked", "quickest"]
+    + ["other negatives", "other embeddings"],
 )
 def test_five_seeds_have_to_be_good_and_quick_on_average(tmp_path, runs, met):
     text, targets = page.quality(quality.measure(None, csv_of(tmp_path / "runs.csv", *runs)))
     assert [target.met for target in targets] == [met]
-    ways = {(run.get("average"), run.get("batch_size")) for run in runs}
+    ways = {tuple(map(run.get, quality.WAY)) for run in runs}
     assert len(re.findall(r"^\| PyTorch \|", text, re.MULTILINE)) == len(ways)
 
 
@@ -449,14 +453,18 @@ def test_the_first_load_is_of_a_copy_that_forgets(root, tmp_path, monkeypatch):
 # --- growth --------------------------------------------------------------------------------------
 
 
-def test_a_batch_grows_with_the_data():
-    small, large = (
-        growth.Worker(growth.Size(20, 300, n, part)).facts for n, part in ((200, 100), (400, 400))
+def test_a_batch_grows_with_the_data_from_the_default_on(monkeypatch):
+    monkeypatch.setattr(growth, "REFERENCE", 200)
+    tiny, small, large = (
+        growth.Worker(growth.Size(20, 300, n, part)).facts()
+        for n, part in ((100, 100), (200, 100), (400, 400))
     )
-    small, large = small(), large()
-    assert small["batch_size"] * 2 == pytest.approx(large["batch_size"], abs=1)
     default = measuring.default_of(torch_ncf.fit, "batch_size")
-    assert large["batch_size"] == max(1, round(default * 400 / 1e6))
+    assert [facts["batch_size"] for facts in (tiny, small, large)] == [
+        default,
+        default,
+        2 * default,
+    ]
     assert small["share"] == pytest.approx(100 / small["interactions"], rel=1e-3)
     assert large["share"] == 1 and large["interactions"] == 400 - 2 * 20
     assert large["parameters"] == sum(
@@ -677,9 +685,18 @@ def test_targets_of_memory_and_growth(results, met):
             row["sides"][work]["seconds"] = [cost * count]
         row["peak"]["evaluation"] = 7.9e9 if met else 8.1e9
     found = verdicts(results)
-    chosen = [v for wanted, v in found.items() if "memory" in wanted or "flat" in wanted]
+    chosen = [v for wanted, v in found.items() if "memory" in wanted or "dear" in wanted]
     assert chosen == [met] * 4
-    assert ("Not flat" in page.render(results)) is not met
+
+
+def test_an_interaction_that_becomes_cheaper_has_not_become_dearer(results):
+    for row, cost in zip(results["growth"]["result"]["rows"], (2, 1), strict=True):
+        for work in growth.WORK:
+            row["sides"][work]["seconds"] = [
+                cost * row["evaluated" if work == "evaluation" else "interactions"]
+            ]
+    assert [met for wanted, met in verdicts(results).items() if "dear" in wanted] == [True]
+    assert "sampling 0.50 ×" in page.render(results)
 
 
 def test_numbers_read_well():
