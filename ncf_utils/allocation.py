@@ -17,7 +17,8 @@ def keep_freed_memory():
 
     By default it gives large arrays back to the system, and has to ask for them again in the next
     step, page by page: with wide layers or large batches a tenth to a third of a step. Nothing that
-    is computed changes, nor the most memory that is held.
+    is computed changes, and hardly the most memory that is held; but other processes have to wait
+    for it until this one ends.
 
     Source: the manual page mallopt(3).
     """
