@@ -48,7 +48,7 @@ def test_the_rounds_are_added_up(monkeypatch):
         return next(answers)
 
     monkeypatch.setattr(outputs, "compared", compared)
-    monkeypatch.setattr(trust, "read", lambda path: {})
+    monkeypatch.setattr(trust, "stored", lambda kind, names: ({}, []))
     figures, text = outputs.measure(rounds=3, threads="1,4", notebook="01_")
     assert threads == ["1", "4", "1"]
     assert figures == {"`a`": {"tried": 6, "read right": 4, "lost": 2}}
@@ -59,8 +59,8 @@ def test_lessons_that_are_not_run_keep_their_figures(monkeypatch):
     first, second = "01_implicit_feedback", "02_one_hot_and_embedding"
     row = {"tried": 10, "read right": 9, "lost": 1}
     told = [f"- `{name}`, code cell 7, 4 threads" for name in (first, second)]
-    stored = {f"`{name}`": row for name in (second, "gone", first)}
-    entry = {"figures": stored, "text": "\n".join(["Before:", "", *told])}
+    figures = {f"`{name}`": row for name in (second, "gone", first)}
+    entry = {"figures": figures, "text": "\n".join(["Before:", "", *told])}
     monkeypatch.setattr(trust, "read", lambda path: {"outputs": entry})
     monkeypatch.setattr(outputs, "compared", lambda lessons, *_: {first: {0: len(lessons) == 2}})
     figures, text = outputs.measure(rounds=2, notebook="01_,03_")
@@ -76,7 +76,7 @@ def test_every_lesson_is_run_where_none_is_named(monkeypatch, root):
         return {path.stem: {0: True} for path in lessons}
 
     monkeypatch.setattr(outputs, "compared", compared)
-    monkeypatch.setattr(trust, "read", lambda path: {})
+    monkeypatch.setattr(trust, "stored", lambda kind, names: ({}, []))
     figures, _ = outputs.measure(rounds=1)
     lessons = (root / "notebooks").glob("*.ipynb")
     assert list(figures) == sorted(f"`{path.stem}`" for path in lessons)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from trust import __main__ as main
 from trust import parameters as trust
 
 NOTEBOOKS = trust.notebooks()
@@ -48,16 +49,19 @@ def test_an_odd_value_that_is_refused_in_one_line_stays_out_of_the_whole_run(mon
     monkeypatch.setattr(trust, "hostile", lambda path: [("seed", 10**9)])
     monkeypatch.setattr(trust, "tried", tried)
     monkeypatch.setattr(trust, "ran", lambda path, given: runs.append(given) or "")
+    before = {"`00_start_here`": {"tried": 1}}
+    monkeypatch.setattr(main, "stored", lambda kind, names: (dict(before), ["- before"]))
     figures, text = trust.measure("02_one_hot")
+    assert before.items() <= figures.items() and "- before" in text
     assert runs == [{"batch_size": 10**6, "num_negatives": 1, "seed": 10**9}]
-    (row,) = figures.values()
-    assert row == {
+    assert figures["`02_one_hot_and_embedding`"] == {
         "tried": 5, "refused": 2, "allowed, run to the end": 3, "caught": 4, "lost": 1
     }  # fmt: skip
     assert "epochs = 1: a ValueError" in text and "num_factors" not in text
-    assert trust.measure("02_one_hot", whole=0)[0] == {f"`{Path(notebook).stem}`": {
+    figures, _ = trust.measure("02_one_hot", whole=0)
+    assert figures[f"`{Path(notebook).stem}`"] == {
         "tried": 1, "refused": 0, "caught": 1, "lost": 0
-    }}  # fmt: skip
+    }  # fmt: skip
 
 
 def test_a_baseline_is_given_odd_values_that_its_method_has():

@@ -98,6 +98,14 @@ def read(path):
         sys.exit(f"{path}: expected results of an earlier run ({error}); delete the file")
 
 
+def stored(kind, names):
+    """What is stored of a kind under these names: figures, and the lines of the text on them."""
+    entry = read(HERE / "results.json").get(kind, {"figures": {}, "text": ""})
+    figures = {name: row for name, row in entry["figures"].items() if name in names}
+    about = tuple(f"- {name}" for name in figures)
+    return figures, [line for line in entry["text"].splitlines() if line.startswith(about)]
+
+
 def run(kind, options):
     """Measure one kind: its figures and text, with when and with what options they were made."""
     from benchmarks.measuring import machine, rounded, today

@@ -63,7 +63,10 @@ def measure(module="", sample=40, seed=0, limit=60):
         limit: seconds of CPU that the tests of one fault may take; more counts as failing.
     """
     known = json.loads(SAME.read_text(encoding="utf-8")) if SAME.exists() else {}
-    figures, alive = _stored(module) if module else ({}, [])
+    from .__main__ import stored
+
+    others = [f"`{name}.py`" for name in MODULES if name != module]
+    figures, alive = stored("mutation", others) if module else ({}, [])
     with tempfile.TemporaryDirectory() as folder:
         checkout = copied(Path(folder) / "checkout")
         for name in [module] if module else MODULES:
@@ -71,6 +74,7 @@ def measure(module="", sample=40, seed=0, limit=60):
             figure, survivors = _counted(outcomes, known.get(name, {}))
             figures[f"`{name}.py`"] = {"seed": seed} | figure
             alive += [f"- `{name}.py`: `{mutant.key}`" for mutant in survivors]
+    figures = {name: figures[name] for name in map("`{}.py`".format, MODULES) if name in figures}
     text = (
         "A fault swaps an operator, shifts a number, negates a condition, drops a keyword argument "
         "or a statement, or empties a value. Of each module a sample is planted, drawn with the "
@@ -82,15 +86,6 @@ def measure(module="", sample=40, seed=0, limit=60):
     if alive:
         text += "\n\nNot caught:\n\n" + "\n".join(alive)
     return figures, text
-
-
-def _stored(but):
-    """The stored figures, and the lines on what was not caught; these not of the module `but`."""
-    from .__main__ import HERE, read
-
-    stored = read(HERE / "results.json").get("mutation", {"figures": {}, "text": ""})
-    lines = [line for line in stored["text"].splitlines() if line.startswith("- `")]
-    return stored["figures"], [line for line in lines if not line.startswith(f"- `{but}.py`")]
 
 
 def _counted(outcomes, known):

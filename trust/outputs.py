@@ -31,14 +31,11 @@ def measure(rounds=10, threads="1,2,4", notebook="", jobs=2):
             all lessons where empty. The figures of the others stay as they are.
         jobs: lessons at a time.
     """
-    from .__main__ import HERE, read
+    from .__main__ import stored
 
     every = sorted((ROOT / "notebooks").glob("*.ipynb"))
     lessons = [path for path in every if any(text in path.stem for text in notebook.split(","))]
-    stored = read(HERE / "results.json").get("outputs", {"figures": {}, "text": ""})
-    others = [f"`{path.stem}`" for path in every if path not in lessons]
-    figures = {name: row for name, row in stored["figures"].items() if name in others}
-    told = [line for line in stored["text"].splitlines() if line[2:].split(",")[0] in others]
+    figures, told = stored("outputs", [f"`{path.stem}`" for path in every if path not in lessons])
     numbers = threads.split(",")
     for each in range(rounds):
         number = numbers[each % len(numbers)]

@@ -108,10 +108,14 @@ def measure(notebook="", whole=1):
     """Try all hostile values at the top of each notebook, and odd ones to its end.
 
     Args:
-        notebook: text in the names of the notebooks to try; all where empty.
+        notebook: text in the names of the notebooks to try; all where empty. The figures of the
+            others stay as they are.
         whole: 0 leaves out the runs of whole notebooks.
     """
-    figures, told = {}, []
+    from .__main__ import stored
+
+    others = [f"`{Path(path).stem}`" for path in notebooks() if notebook not in path]
+    figures, told = stored("parameters", others)
     for path in (path for path in notebooks() if notebook in path):
         trials = tried(path, (odd(path) if whole else []) + hostile(path))
         refused = [trial for trial in trials if trial.shown]
@@ -141,6 +145,7 @@ def measure(notebook="", whole=1):
             " Odd values that are allowed, such as one factor, one epoch or the largest seed, are "
             "given together, and the notebook has to run to its end."
         )
+    figures = dict(sorted(figures.items()))
     return figures, text + ("\n\nLost:\n\n" + "\n".join(told) if told else "")
 
 
