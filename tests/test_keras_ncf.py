@@ -250,3 +250,10 @@ def test_many_score_functions_and_shapes_trace_one_graph_each_and_say_nothing(ca
         doubled = np.array(model([user, item], training=False))
         assert np.allclose(score(user, item), doubled, atol=1e-5)  # the weights of the moment
     assert not caplog.records
+
+
+@pytest.mark.parametrize("loss", keras_ncf.LOSS_FUNCTIONS)
+def test_a_loss_is_one_number_for_each_group(loss):
+    """Keras takes the mean itself, and could not weigh the groups otherwise."""
+    labels, logits = np.eye(1, 3, dtype="float32").repeat(5, axis=0), np.ones((5, 3), "float32")
+    assert keras_ncf.LOSS_FUNCTIONS[loss](labels, logits).shape == (5,)
