@@ -162,10 +162,10 @@ def test_jupyterlab_listens_on_loopback_and_asks_for_its_token(tmp_path):
             assert server.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
         told = json.loads(files[0].read_text())
+        wait_for(told["url"])
         listening = psutil.Process(server.pid).net_connections("inet")
         assert {c.laddr.ip for c in listening if c.status == "LISTEN"} == {"127.0.0.1"}
         assert told["hostname"] == "127.0.0.1" and len(told["token"]) >= 40
-        wait_for(told["url"])
         assert status(f"{told['url']}api/contents") == 403
         assert status(f"{told['url']}api/contents?token=guess") == 403
         assert status(f"{told['url']}api/contents?token={told['token']}") == 200
