@@ -25,9 +25,12 @@ MARKDOWN = (
     "notebooks/GLOSSARY.md",
     "notebooks/QUESTIONS.md",
     "benchmarks/README.md",
+    "trust/README.md",
     "data/reference/README.md",
     "data/results/README.md",
 )
+# Their short names in the table of contents, where their titles are long.
+_SHORT = {"benchmarks/README.md": "Speed", "trust/README.md": "Trust"}
 # What the site takes from an npm package: (package, files in it, folder of the site's `_static`).
 _VENDORED = (
     ("mathjax", "es5/tex-chtml.js", "mathjax"),
@@ -268,7 +271,7 @@ def _contents(pages):
     """The tables of contents, which the first page holds and does not show."""
 
     def titled(name):
-        return f"Speed <{name}>" if name == "benchmarks/README.md" else name
+        return f"{_SHORT[name]} <{name}>" if name in _SHORT else name
 
     parts = {
         "The course": sorted((name for name in pages if name.endswith(".ipynb")), key=_twins_last),

@@ -45,12 +45,20 @@ def test_a_link_to_a_file_leads_to_a_page_that_shows_it(root, source):
 
 
 def test_a_link_to_markdown_leads_to_a_page_of_it(root, source):
-    assert "](trust/README.md)" in text(source, "running.md")
-    page = text(source, "trust/README.md")
-    own = (root / "trust/README.md").read_text(encoding="utf-8")
+    assert "](CONTRIBUTING.md)" in text(source, "running.md")
+    page = text(source, "CONTRIBUTING.md")
+    own = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert page.startswith("---\norphan: true\n---\n# ") and "```{code-block}" not in page
     assert page.splitlines()[3] == own.splitlines()[0]
-    assert "trust/README.md.md" not in source[1]
+    assert "CONTRIBUTING.md.md" not in source[1]
+
+
+def test_what_was_measured_and_tried_is_in_the_table_of_contents(root, source):
+    contents = text(source, "_contents.md").splitlines()
+    for name, short in (("benchmarks", "Speed"), ("trust", "Trust")):
+        assert f"{short} <{name}/README.md>" in contents
+        own = (root / name / "README.md").read_text(encoding="utf-8").splitlines()
+        assert text(source, f"{name}/README.md").splitlines()[0] == own[0]
 
 
 def test_in_pandas_tables_columns_of_words_are_marked():
