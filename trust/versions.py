@@ -28,11 +28,12 @@ def measure(which=""):
     Args:
         which: "oldest" or "newest"; both where empty. The other's figures stay as they are.
     """
-    from .__main__ import HERE, read
+    from .__main__ import stored
 
-    stored = read(HERE / "results.json").get("versions", {"figures": {}, "text": ""})
-    figures, told = stored["figures"], _lines(stored["text"])
-    for name in [which] if which else RESOLUTIONS:
+    wanted = [which] if which else list(RESOLUTIONS)
+    figures, lines = stored("versions", [name for name in RESOLUTIONS if name not in wanted])
+    told = {line[2:].split(":")[0]: line for line in lines}
+    for name in wanted:
         with tempfile.TemporaryDirectory() as folder:
             figures[name], versions, failed = tried(Path(folder), RESOLUTIONS[name])
         picked = ", ".join(f"{each} {versions[each]}" for each in SHOWN if each in versions)
@@ -43,12 +44,6 @@ def measure(which=""):
         "tests, *read right* those that passed, *skipped* those that say why they cannot run."
     )
     return figures, "\n".join([text, "", *told.values()])
-
-
-def _lines(text):
-    """Name -> its line in a stored text."""
-    lines = [line for line in text.splitlines() if line.startswith("- ")]
-    return {line[2:].split(":")[0]: line for line in lines}
 
 
 def tried(folder, resolution):
