@@ -1,4 +1,4 @@
-"""Baselines that every trained model should be compared with: popularity, neighbours, EASE.
+"""Baselines that a trained model should be compared with: popularity, neighbours, EASE, blends.
 
 Those that factorise the matrix are in `ncf_utils.matrix_factorisation`.
 """
@@ -11,6 +11,7 @@ from ncf_utils.data import Interactions
 from ncf_utils.training import check_choice, check_number
 
 SIMILARITIES = ("cosine", "jaccard")
+AT_ONCE = 2**16  # scores that a blend asks its parts for; few enough stay in the cache
 
 
 def popularity_score(train: Interactions):
@@ -167,6 +168,65 @@ def ease(train: Interactions, l2=1000.0, max_gigabytes=8.0):
     B = (P / -np.diag(P)).astype(np.float32)
     np.fill_diagonal(B, 0)
     return score_by_user(lambda user: X[user] @ B)
+
+
+def blend(train: Interactions, scores, weights):
+    """Score by the weighted sum of several score functions, put on one scale first.
+
+    Two methods' scores are not comparable: a probability, a regression, a logit. So each method's
+    scores of the items that a user has not touched are standardised for that user (mean 0,
+    standard deviation 1), and then added with the weights.
+
+    Args:
+        train: the training interactions, whose items do not count for the scale.
+        scores: the score functions.
+        weights: one number for each of them, none below 0, not all 0.
+
+    Returns:
+        A score function, see `ncf_utils.metrics.evaluate`.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+        >>> train = Interactions.from_pairs([0], [3], num_users=1, num_items=4)
+        >>> first = lambda user, item: np.array([[0.0, 1.0, 2.0, 9.0]])[user, item]
+        >>> second = lambda user, item: np.array([[100.0, 300.0, 200.0, 0.0]])[user, item]
+        >>> blend(train, [first, second], [1, 1])(np.array([[0]]), np.array([0, 1, 2])).round(2)
+        array([[-2.45,  1.22,  1.22]])
+    """
+    check_train(train)
+    scores, weights = list(scores), list(weights)
+    for weight in weights:
+        check_number("weights", weight, 0)
+    if len(weights) != len(scores) or sum(weights) == 0:
+        raise ValueError(
+            f"weights must hold one number for each of {len(scores)} scores, not all 0, "
+            f"not {weights}"
+        )
+    seen, item = train.to_csr(), np.arange(train.num_items)
+    rows = max(1, AT_ONCE // train.num_items)
+
+    def some(user):
+        missing = seen[user].toarray() == 0
+        return sum(
+            weight * _standardised(np.asarray(score(user[:, None], item), float), missing)
+            for score, weight in zip(scores, weights, strict=True)
+        )
+
+    def scores_of(user):
+        starts = range(0, max(len(user), 1), rows)
+        return np.concatenate([some(user[start : start + rows]) for start in starts])
+
+    return score_by_user(scores_of)
+
+
+def _standardised(values, counted):
+    """`values` (B, n), shifted and scaled so that each row's `counted` have mean 0 and std 1."""
+    count = np.maximum(counted.sum(axis=1, keepdims=True), 1)
+    values = values - values.sum(axis=1, where=counted, keepdims=True) / count
+    std = np.sqrt((values**2).sum(axis=1, where=counted, keepdims=True) / count)
+    return values / np.where(std > 0, std, 1)
 
 
 def score_by_user(scores_of):

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from ncf_utils.baselines import ease, item_knn, popularity_score, random_score
+from ncf_utils import baselines
+from ncf_utils.baselines import blend, ease, item_knn, popularity_score, random_score
 from ncf_utils.data import Interactions
 from ncf_utils.metrics import evaluate
 
@@ -281,3 +282,63 @@ def test_popularity_and_ease_at_the_published_figures(ncf_ml_1m):
     found = evaluate(ease(everything.train, l2=1000), everything)
     assert found.hr == pytest.approx(0.7192, abs=0.003)
     assert found.ndcg == pytest.approx(0.4494, abs=0.003)
+
+
+def slow_blend(train, tables, weights, user, item):
+    """One pair of a blend, from the definition."""
+    total = 0.0
+    for table, weight in zip(tables, weights, strict=True):
+        row = table[user]
+        rest = np.delete(row, train.items_of(user))
+        spread = rest.std() if len(rest) else 0.0
+        centre = rest.mean() if len(rest) else 0.0
+        total += weight * (row[item] - centre) / (spread or 1.0)
+    return total
+
+
+@pytest.mark.parametrize("at_once", [1, 20, 2**16])
+@pytest.mark.parametrize("weights", [(1, 1), (0.7, 0.3), (0, 2)])
+def test_blend_is_the_sum_of_standardised_scores(weights, at_once, monkeypatch):
+    monkeypatch.setattr(baselines, "AT_ONCE", at_once)
+    train = random_interactions(6, 9)[1]
+    rng = np.random.default_rng(1)
+    tables = [rng.normal(size=(6, 9)), 100 * rng.random((6, 9)).astype(np.float32)]
+    scores = [lambda user, item, table=table: table[user, item] for table in tables]
+    score = blend(train, scores, weights)
+    found = score(np.array([[5], [0], [3]]), np.arange(9))
+    expected = [[slow_blend(train, tables, weights, u, i) for i in range(9)] for u in (5, 0, 3)]
+    assert np.allclose(found, expected, rtol=1e-5)
+    rows = score(np.array([4, 0, 4]), np.array([1, 2, 7]))  # pairs, users repeated
+    pairs = ((4, 1), (0, 2), (4, 7))
+    assert np.allclose(rows, [slow_blend(train, tables, weights, *pair) for pair in pairs])
+    assert score(np.zeros((0, 1), int), np.zeros((0, 3), int)).shape == (0, 3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_blend_of_scores_that_have_no_spread():
+    train = Interactions.from_pairs([0, 0, 1], [0, 1, 0], 2, 2)  # user 0 has everything
+    score = blend(train, [lambda user, item: np.full((len(user), 2), 3.0)], [1])
+    assert np.array_equal(score(np.array([[0], [1]]), np.arange(2)), [[3, 3], [0, 0]])
+
+
+def test_blend_of_one_ranks_as_it_does(ml_latest_small):
+    score = ease(ml_latest_small.train, l2=300.0)
+    blended = blend(ml_latest_small.train, [score, popularity_score(ml_latest_small.train)], [2, 0])
+    for full in (False, True):
+        ranks = [evaluate(each, ml_latest_small, full=full).ranks for each in (score, blended)]
+        assert (ranks[0] == ranks[1]).mean() > 0.99  # but for ties that rounding parts
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        ([1], "one number for each of 2 scores"),
+        ([0, 0], "not all 0"),
+        ([1, -1], "weights must be at least 0"),
+        ([1, float("nan")], "weights must be a number"),
+        ([1, "1"], "weights must be a number"),
+    ],
+)
+def test_blend_refuses(train, weights, message):
+    with pytest.raises(ValueError, match=message):
+        blend(train, [popularity_score(train), random_score()], weights)
