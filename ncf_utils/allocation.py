@@ -17,8 +17,9 @@ def keep_freed_memory():
 
     By default it gives large arrays back to the system, and has to ask for them again in the next
     step, page by page: with wide layers or large batches a tenth to a third of a step. Nothing that
-    is computed changes, and hardly the most memory that is held; but other processes have to wait
-    for it until this one ends.
+    is computed changes. The most memory that is held hardly does in training; whoever afterwards
+    scores some hundred thousand pairs at once may hold twice as much, for gaps between blocks of
+    many sizes stay. Other processes have to wait for all of it until this one ends.
 
     Source: the manual page mallopt(3).
     """
