@@ -22,7 +22,7 @@ COLORS = {
     "ALS": "#4B0092",
     "BPR": "#8B4513",
     "item-KNN": "#DDCC77",
-    "Blend": "#882255",
+    "Blend": "#A54BFF",
     "user": "#CC79A7",
     "item": "#E69F00",
 }
