@@ -19,7 +19,7 @@ METRICS = {
 # Columns that a run fills in: with those of `results`, what it measured. All others are parameters.
 _OTHER_MEASURED = re.compile(
     r"(hr|ndcg)$|_(low|high|by_k|by_epoch)$"
-    r"|^(num_weights|num_layers|predictive_factors|weights|notebook|run)$"
+    r"|^(num_weights|num_layers|predictive_factors|picked_epochs|weights|notebook|run)$"
 )
 
 

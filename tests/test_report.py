@@ -24,8 +24,9 @@ def path(tmp_path, monkeypatch):
         for (negatives, seed), hr in HR.items()
     ]
     rows.append({"model": "GMF", "num_negatives": 4, "seed": 0, "test_hr": 0.7, "test_ndcg": 0.7})
-    numbered = [common | measured | row | {"num_weights": at} for at, row in enumerate(rows)]
-    add_rows("negatives.csv", numbered)
+    for at, row in enumerate(rows):
+        row |= {"num_weights": at, "weights": [at, 1], "picked_epochs": [at]}
+    add_rows("negatives.csv", [common | measured | row for row in rows])
     return tmp_path / "negatives.csv"
 
 

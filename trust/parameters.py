@@ -43,11 +43,13 @@ UNKNOWN = {"negatives_num": 4, "sed": 1, "lerning_rate": 0.1, "x": 1}
 # What is odd and allowed: with these a notebook has to run to its end, or refuse them at the top.
 ODD = {
     "alpha": 1.0,
+    "als_factors": 1,
     "batch_size": 1_000_000,
     "dropout": 0.99,
     "embedding_dim": 1,
     "epochs": 1,
     "gmf_epochs": 1,
+    "gmf_factors": 1,
     "hidden_layers": [3],
     "history_length": 1,
     "mf_epochs": 1,
@@ -61,6 +63,7 @@ ODD = {
     "predictive_factors": 1,
     "pretrain_epochs": 1,
     "probe_epochs": 1,
+    "steps": 1,
     "tolerance": 0,
     "vector_dim": 1,
 }
