@@ -24,6 +24,7 @@ READY := $(VENV)/.ready
 export TF_CPP_MIN_LOG_LEVEL := 3
 export TF_ENABLE_ONEDNN_OPTS := 0
 export MKL_CBWR := AVX2
+export ONEDNN_MAX_CPU_ISA := AVX2
 export NCF_DEVICE ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

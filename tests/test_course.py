@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ncf_utils import kernels, results
+from ncf_utils import course, kernels, results
 from ncf_utils.cli import main
-from ncf_utils.course import find_notebooks, refresh_notebook, run_notebook
+from ncf_utils.course import (
+    find_notebooks,
+    first_data_cache,
+    refresh_notebook,
+    run_notebook,
+)
 from ncf_utils.results import COLUMNS, MIME, add_rows, read_records, read_rows, record, recorded
 
 PARAMETERS = 'dataset = "ml-latest-small"\nnum_factors = 8\nhidden_layers = [16, 8]\nseed = 0'
@@ -295,6 +300,63 @@ def test_refresh_keeps_a_notebook_that_fails_as_it_was(folder, capsys):
     assert main(["refresh", "02*", "--notebooks", str(folder)]) == 1
     assert "cell 2: AssertionError: assert x == 2" in capsys.readouterr().out
     assert (folder / "02_fails.ipynb").read_bytes() == before
+
+
+# --- sums that go by the processor's cache
+
+
+def caches(folder, *described):
+    """A folder as Linux has it below /sys, one entry for each (level, type, size)."""
+    for number, fields in enumerate(described):
+        for name, text in zip(("level", "type", "size"), fields, strict=True):
+            path = folder / f"index{number}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{text}\n")
+    return folder
+
+
+def test_the_first_data_cache_is_found_among_the_others(tmp_path):
+    first = caches(tmp_path, (1, "Instruction", "64K"), (2, "Unified", "1024K"), (1, "Data", "48K"))
+    assert first_data_cache(first) == "48K"
+
+
+def test_a_cache_that_is_not_described_is_unknown(tmp_path):
+    assert first_data_cache(tmp_path / "missing") == "unknown"
+    (caches(tmp_path, (1, "Data", "48K")) / "index0" / "size").unlink()
+    assert first_data_cache(tmp_path) == "unknown"
+
+
+def test_refresh_notes_the_cache_where_sums_go_by_it(folder, monkeypatch):
+    monkeypatch.setattr(course, "SUMS_BY_CACHE", ("01_gmf",))
+    assert main(["refresh", "00*", "01_gmf", "--notebooks", str(folder)]) == 0
+    plain, gmf = (
+        nbformat.read(folder / f"{name}.ipynb", as_version=4) for name in ("00_plain", "01_gmf")
+    )
+    assert "first_data_cache" not in plain.metadata
+    assert gmf.metadata.first_data_cache == first_data_cache()
+
+
+@pytest.mark.parametrize("noted, failures", [(None, 1), (first_data_cache(), 1), ("7K", 0)])
+def test_only_outputs_of_another_cache_are_not_compared(folder, root, noted, failures):
+    """A stored number is changed; a wrong assert fails in any case."""
+    path = folder / "01_gmf.ipynb"
+    assert main(["refresh", "01_gmf", "--notebooks", str(folder)]) == 0
+    stored = nbformat.read(path, as_version=4)
+    stored.cells[-1].outputs[0].data[MIME]["test_hr"] = 0.509
+    stored.cells.append(new_code_cell("assert num_factors == 9"))
+    if noted:
+        stored.metadata.first_data_cache = noted
+    nbformat.write(stored, path)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest"),
+            *("--nbval", "--nbval-current-env", "-c", os.devnull, str(path)),
+        ],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert f"{failures + 1} failed, {3 - failures} passed" in done.stdout
 
 
 # --- results

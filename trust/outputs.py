@@ -13,6 +13,8 @@ import tempfile
 import xml.etree.ElementTree  # nosec B405
 from pathlib import Path
 
+from ncf_utils.course import comparable
+
 ROOT = Path(__file__).resolve().parent.parent
 THREADS = "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 COMMAND = (
@@ -28,13 +30,15 @@ def measure(rounds=10, threads="1,2,4", notebook="", jobs=2):
         rounds: how often each lesson is run.
         threads: numbers of threads that a library may take, one round after another.
         notebook: texts, one of which is in the name of a lesson to run, with commas between them;
-            all lessons where empty. The figures of the others stay as they are.
+            all lessons where empty. The figures of the others stay as they are, also those of
+            lessons whose outputs another processor has stored (`SUMS_BY_CACHE`).
         jobs: lessons at a time.
     """
     from .__main__ import stored
 
     every = sorted((ROOT / "notebooks").glob("*.ipynb"))
     lessons = [path for path in every if any(text in path.stem for text in notebook.split(","))]
+    lessons = [path for path in lessons if comparable(path)]
     figures, told = stored("outputs", [f"`{path.stem}`" for path in every if path not in lessons])
     numbers = threads.split(",")
     for each in range(rounds):
