@@ -79,6 +79,34 @@ def record(parameters=None, /, *, seconds=None, **values):
         print(text)
 
 
+def measured(evaluations):
+    """The columns of a row of results in which the evaluations of one run are kept.
+
+    Args:
+        evaluations: name -> `Evaluation`, as `evaluate` returns it. The names are ``"validation"``,
+            ``"test"`` and ``"refit"``, and for full ranking those with ``"_full"`` at their end.
+
+    Returns:
+        dict, with NAME for each name: NAME_hr and NAME_ndcg, floats, but not for full ranking;
+        NAME_hr_low and NAME_hr_high, the bootstrap interval of HR@10 over users (95 per cent), for
+        the test items; NAME_hr_by_k and NAME_ndcg_by_k, lists with four digits for lists of the
+        lengths 1 to 10.
+    """
+    from .metrics import bootstrap_interval, hit_ratio, ndcg
+
+    means, intervals, lists = {}, {}, {}
+    for name, found in evaluations.items():
+        if not name.endswith("_full"):
+            means |= {f"{name}_hr": found.hr, f"{name}_ndcg": found.ndcg}
+            if name != "validation":
+                low, high = bootstrap_interval(hit_ratio(found.ranks, reduce=False))
+                intervals |= {f"{name}_hr_low": low, f"{name}_hr_high": high}
+        for measure, mean in (("hr", hit_ratio), ("ndcg", ndcg)):
+            by_k = [round(mean(found.ranks, k), 4) for k in range(1, 11)]
+            lists[f"{name}_{measure}_by_k"] = by_k
+    return means | intervals | lists
+
+
 def _plain(name, value):
     """`value` as JSON holds it; the scalars of numpy and torch become Python's."""
     if getattr(value, "ndim", None) == 0:

@@ -1,6 +1,7 @@
 """The results that are kept in the repository are whole, and say what the project says of them."""
 
 import json
+import math
 import random
 import signal
 import subprocess
@@ -8,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from ncf_utils.metrics import Evaluation, hit_ratio, ndcg
 from ncf_utils.report import varying
-from ncf_utils.results import COLUMNS, KEY, add_rows, read_rows, record, row_key
+from ncf_utils.results import COLUMNS, KEY, add_rows, measured, read_rows, record, row_key
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
 FILES = sorted(RESULTS.glob("*.csv"))
@@ -47,6 +50,41 @@ def test_neumf_reaches_the_paper_with_the_epoch_picked_on_validation(framework):
     assert sorted(rows.seed) == [0, 1, 2]
     assert rows.test_hr.mean() >= 0.675 and rows.test_ndcg.mean() >= 0.395
     assert rows.refit_hr.mean() >= 0.675 and rows.refit_ndcg.mean() >= 0.395
+
+
+# --- the columns of a run -------------------------------------------------------------------------
+
+
+def test_the_columns_of_a_run_are_what_a_loop_over_its_users_finds():
+    rng = np.random.default_rng(0)
+    ranks = {"validation": rng.integers(0, 100, 50), "test": rng.integers(0, 30, 50)}
+    ranks["test_full"] = rng.integers(0, 300, 50)
+    found = measured(
+        {
+            name: Evaluation(
+                hr=hit_ratio(each), ndcg=ndcg(each), k=10, ranks=each, user=np.arange(50),
+                num_candidates=99, full=name.endswith("_full"),
+            )
+            for name, each in ranks.items()
+        }
+    )  # fmt: skip
+    lists = {}
+    for name, each in ranks.items():
+        for k in range(1, 11):
+            gains = [1 / math.log2(rank + 2) for rank in each if rank < k]
+            lists.setdefault(f"{name}_hr_by_k", []).append(len(gains) / 50)
+            lists.setdefault(f"{name}_ndcg_by_k", []).append(sum(gains) / 50)
+    for name, values in lists.items():
+        assert found.pop(name) == pytest.approx(values, abs=5.1e-5)
+    for name in ("validation", "test"):
+        assert found.pop(f"{name}_hr") == pytest.approx(lists[f"{name}_hr_by_k"][-1])
+        assert found.pop(f"{name}_ndcg") == pytest.approx(lists[f"{name}_ndcg_by_k"][-1])
+    hits = ranks["test"] < 10
+    error = math.sqrt(hits.mean() * (1 - hits.mean()) / 50)
+    low, high = found.pop("test_hr_low"), found.pop("test_hr_high")
+    assert low == pytest.approx(hits.mean() - 1.96 * error, abs=0.03)
+    assert high == pytest.approx(hits.mean() + 1.96 * error, abs=0.03)
+    assert not found
 
 
 # --- adding rows ---------------------------------------------------------------------------------
