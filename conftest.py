@@ -4,12 +4,14 @@ import functools
 import os
 from pathlib import Path
 
-from ncf_utils.course import ENVIRONMENT, SUMS_BY_CACHE, comparable, first_data_cache
+from ncf_utils.course import ENVIRONMENT, comparable, first_data_cache
 
 try:
     from nbval.kernel import RunningKernel
 except ImportError:  # without nbval no notebook is tested
     RunningKernel = None
+
+UNCOMPARED = ("outputs", "not compared")  # said of a cell in its report
 
 os.environ.update(ENVIRONMENT | os.environ)  # before any test loads a framework
 
@@ -35,15 +37,19 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if hasattr(item, "cell_num") and not here(item.path):
             item.options["check"] = False
+            item.user_properties.append(UNCOMPARED)
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter):
     """Say which notebooks were run without being compared."""
-    if getattr(config.option, "nbval", False):
-        folder = Path(__file__).parent / "notebooks"
-        uncompared = [name for name in SUMS_BY_CACHE if not comparable(folder / f"{name}.ipynb")]
-        if uncompared:
-            terminalreporter.write_line(
-                f"outputs not compared, as the first data cache has another size here "
-                f"({first_data_cache()}) than where they were stored: {', '.join(uncompared)}"
-            )
+    reports = [each for found in terminalreporter.stats.values() for each in found]
+    names = {
+        Path(report.fspath).stem
+        for report in reports
+        if UNCOMPARED in getattr(report, "user_properties", ())
+    }
+    if names:
+        terminalreporter.write_line(
+            f"outputs not compared, as the first data cache here ({first_data_cache()}) is not "
+            f"the one they were stored with: {', '.join(sorted(names))}"
+        )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ncf_utils.data import Interactions
+from ncf_utils.data import Interactions, check_interactions
+from ncf_utils.errors import random_generator
 from ncf_utils.training import check_choice, check_number
 
 SIMILARITIES = ("cosine", "jaccard")
@@ -28,6 +29,7 @@ def popularity_score(train: Interactions):
         >>> popularity_score(train)(np.array([[0]]), np.array([[0, 1, 2]]))
         array([[1, 0, 2]])
     """
+    check_interactions(train)
     counts = train.item_counts()
 
     def score(user, item):
@@ -45,7 +47,7 @@ def random_score(seed=0):
     Returns:
         A score function, see `ncf_utils.metrics.evaluate`.
     """
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
 
     def score(user, item):
         return rng.random(np.broadcast_shapes(np.shape(user), np.shape(item)))
@@ -128,8 +130,8 @@ def ease(train: Interactions, l2=1000.0, max_gigabytes=8.0):
     Args:
         train: the training interactions.
         l2: penalty, above 0.
-        max_gigabytes: the most memory that it may take, three matrices of float64: num_items² or,
-            if that is less, num_users x num_items.
+        max_gigabytes: about the most memory that it may take, five matrices of float64: num_items²
+            or, if that is less, num_users x num_items.
 
     Returns:
         A score function, see `ncf_utils.metrics.evaluate`.
@@ -149,7 +151,7 @@ def ease(train: Interactions, l2=1000.0, max_gigabytes=8.0):
     check_number("l2", l2, 0, strict=True)
     check_number("max_gigabytes", max_gigabytes, 0, strict=True)
     num_users, num_items = train.num_users, train.num_items
-    gigabytes = 3 * 8 * num_items * min(num_users, num_items) / 1e9
+    gigabytes = 5 * 8 * num_items * min(num_users, num_items) / 1e9
     if gigabytes > max_gigabytes:
         raise ValueError(
             f"num_items is {num_items:,}: EASE would take {gigabytes:,.1f} gigabytes, "
@@ -224,9 +226,11 @@ def blend(train: Interactions, scores, weights):
 def _standardised(values, counted):
     """`values` (B, n), shifted and scaled so that each row's `counted` have mean 0 and std 1."""
     count = np.maximum(counted.sum(axis=1, keepdims=True), 1)
+    largest = np.abs(values).max(axis=1, where=counted, initial=0, keepdims=True)
     values = values - values.sum(axis=1, where=counted, keepdims=True) / count
     std = np.sqrt((values**2).sum(axis=1, where=counted, keepdims=True) / count)
-    return values / np.where(std > 0, std, 1)
+    # What is left of equal scores is the rounding of their mean, and no spread.
+    return values / np.where(std > 1e-12 * largest, std, 1)
 
 
 def score_by_user(scores_of):
@@ -250,7 +254,6 @@ def score_by_user(scores_of):
 
 def check_train(train):
     """Raise a ValueError unless `train` is Interactions, and holds some."""
-    if not isinstance(train, Interactions):
-        raise ValueError(f"train must be Interactions (dataset.train), not {type(train).__name__}")
+    check_interactions(train)
     if len(train) == 0:
         raise ValueError("train holds no interactions to learn from")

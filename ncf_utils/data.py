@@ -148,6 +148,12 @@ class Interactions:
         return matrix
 
 
+def check_interactions(train):
+    """Raise a ValueError unless `train` is Interactions."""
+    if not isinstance(train, Interactions):
+        raise ValueError(f"train must be Interactions (dataset.train), not {type(train).__name__}")
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """One held-out positive for each evaluated user, and the candidates it is ranked against.

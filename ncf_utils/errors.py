@@ -11,3 +11,17 @@ class OneLineError(ValueError):
 
 class DataError(OneLineError):
     """Data that cannot be used: its message names the file, the line and what was expected."""
+
+
+def random_generator(seed):
+    """NumPy's generator for a seed.
+
+    Raises:
+        ValueError: the seed is none; the message names the parameter.
+    """
+    import numpy as np
+
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"seed must be an integer of at least 0, not {seed!r}") from error

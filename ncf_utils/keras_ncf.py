@@ -18,6 +18,7 @@ import numpy as np
 from keras import layers, ops
 
 from ncf_utils.data import Dataset
+from ncf_utils.sampler import IN_GROUPS
 from ncf_utils.training import (
     LOSSES,
     OPTIMIZERS,
@@ -103,9 +104,9 @@ class _Layers:
     """Makes layers, each with its own seed, in the order of construction."""
 
     def __init__(self, l2_embeddings, l2_layers, seed):
-        check_number("l2_embeddings", l2_embeddings, 0)
-        check_number("l2_layers", l2_layers, 0)
-        check_number("seed", seed, 0, integer=True)
+        l2_embeddings = check_number("l2_embeddings", l2_embeddings, 0)
+        l2_layers = check_number("l2_layers", l2_layers, 0)
+        seed = check_number("seed", seed, 0, integer=True)
         self.l2_embeddings = keras.regularizers.L2(l2_embeddings) if l2_embeddings else None
         self.l2_layers = keras.regularizers.L2(l2_layers) if l2_layers else None
         self.config = {"l2_embeddings": l2_embeddings, "l2_layers": l2_layers, "seed": seed}
@@ -153,7 +154,9 @@ class _Recommender(keras.Model):
     """What the three models share: a functional graph, and the arguments that made it."""
 
     def __init__(self, user, item, logits, config, **kwargs):
-        # What Keras adds when it reads a checkpoint: name, trainable, dtype.
+        # What Keras adds when it reads a checkpoint, and nothing else.
+        if unknown := kwargs.keys() - {"name", "trainable", "dtype"}:
+            raise TypeError(f"{type(self).__name__} takes no argument {min(unknown)!r}")
         super().__init__(inputs=[user, item], outputs=ops.squeeze(logits, -1), **kwargs)
         self._arguments = json.dumps(config)
 
@@ -200,8 +203,8 @@ class GMF(_Recommender):
         seed=0,
         **kwargs,
     ):
-        check_architecture(num_users, num_items, num_factors=num_factors)
-        config = {"num_users": num_users, "num_items": num_items, "num_factors": num_factors}
+        config = check_architecture(num_users, num_items, num_factors=num_factors)
+        num_users, num_items, num_factors = config.values()
         make = _Layers(l2_embeddings, l2_layers, seed)
         user, item = _inputs()
         p = make.embedding(num_users, num_factors, "user_embedding")(user)  # (B, 1, K)
@@ -252,13 +255,14 @@ class MLP(_Recommender):
         config = tower_config(
             num_users, num_items, hidden_layers, embedding_dim, activation, dropout
         )
+        num_users, num_items = config["num_users"], config["num_items"]
         make = _Layers(l2_embeddings, l2_layers, seed)
         user, item = _inputs()
         dim, widths = config["embedding_dim"], config["hidden_layers"]
         p = make.embedding(num_users, dim, "user_embedding")(user)  # (B, 1, embedding_dim)
         q = make.embedding(num_items, dim, "item_embedding")(item)  # (B, n, embedding_dim)
         if widths:
-            z = make.tower(p, q, widths, activation, dropout)  # (B, n, widths[-1])
+            z = make.tower(p, q, widths, activation, config["dropout"])  # (B, n, widths[-1])
             logits = make.dense(1, "output")(z)  # (B, n, 1)
         else:
             logits = make.concat_dense(1, "output")([p, q])  # (B, n, 1)
@@ -306,10 +310,11 @@ class NeuMF(_Recommender):
         config = tower_config(
             num_users, num_items, hidden_layers, embedding_dim, activation, dropout
         )
-        check_number("num_factors", num_factors, 1, integer=True)
+        num_factors = check_number("num_factors", num_factors, 1, integer=True)
         if not config["hidden_layers"]:
             raise ValueError("hidden_layers must not be empty for NeuMF; without a tower, use GMF")
         config["num_factors"] = num_factors
+        num_users, num_items = config["num_users"], config["num_items"]
         make = _Layers(l2_embeddings, l2_layers, seed)
         user, item = _inputs()
         dim, widths = config["embedding_dim"], config["hidden_layers"]
@@ -318,7 +323,7 @@ class NeuMF(_Recommender):
         gmf = layers.Multiply(name="hadamard")([gmf_p, gmf_q])  # (B, n, num_factors)
         p = make.embedding(num_users, dim, "mlp_user_embedding")(user)  # (B, 1, embedding_dim)
         q = make.embedding(num_items, dim, "mlp_item_embedding")(item)  # (B, n, embedding_dim)
-        z = make.tower(p, q, widths, activation, dropout)  # (B, n, widths[-1])
+        z = make.tower(p, q, widths, activation, config["dropout"])  # (B, n, widths[-1])
         logits = make.concat_dense(1, "output")([gmf, z])  # (B, n, 1)
         super().__init__(user, item, logits, config | make.config, **kwargs)
 
@@ -397,7 +402,7 @@ def fit(
         optimizer: ``"adam"``, ``"sgd"``, ``"rmsprop"`` or ``"adagrad"``.
         loss: ``"log"`` (binary cross-entropy, the paper's), ``"squared"`` (on the sigmoid's output)
             or ``"bpr"`` (each positive against its own negatives; Rendle et al., 2009).
-        strategy: of the `NegativeSampler`.
+        strategy: ``"uniform"`` or ``"popularity"``, see `NegativeSampler`.
         average: decay of a moving average of the weights over the steps, such as 0.997 (Polyak
             and Juditsky, 1992): the model that is ranked, picked and kept has the averaged
             weights, while training goes on from its own. None keeps the weights as trained.
@@ -422,7 +427,8 @@ def fit(
     """
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
-    check_number("seed", seed, 0, integer=True)
+    check_choice("strategy", strategy, IN_GROUPS)
+    seed = check_number("seed", seed, 0, integer=True)
     check_average(average)
     scope = _device_scope(device or os.environ.get("NCF_DEVICE"))
     keras.utils.set_random_seed(seed)

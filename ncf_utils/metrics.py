@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncf_utils.data import Dataset
+from ncf_utils.errors import random_generator
 
 TIES = ("pessimistic", "optimistic", "expected")
 
@@ -128,6 +129,7 @@ def _mean_gain(gain, ranks, k, reduce):
         raise ValueError(f"ranks must be integers, not {ranks.dtype}")
     if ranks.min() < 0:
         raise ValueError(f"ranks must be at least 0 (the top of the list), not {ranks.min()}")
+    ranks = ranks.astype(np.int64)  # a small type would overflow below
     first, last = (ranks, ranks) if ranks.ndim == 1 else ranks.T
     if (last < first).any():
         raise ValueError("ranks of shape (E, 2) must hold the first rank before the last")
@@ -209,7 +211,7 @@ def evaluate(
         ranks, num_candidates = _full_ranks(score, dataset, split, ties, batch_size)
     else:
         ranks = _sampled_ranks(score, held_out, ties, batch_size)
-        num_candidates = held_out.negatives.shape[1]
+        num_candidates = int(held_out.rivals.sum(axis=1).max())
     return Evaluation(
         hit_ratio(ranks, k), ndcg(ranks, k), k, ranks, held_out.user, num_candidates, full
     )
@@ -287,7 +289,7 @@ def bootstrap_interval(values, level=0.95, num_resamples=2000, seed=0) -> tuple[
     num_resamples = _at_least_one("num_resamples", num_resamples)
     # How often each distinct value is drawn is multinomial: no users x resamples array.
     distinct, counts = np.unique(values, return_counts=True)
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     drawn = rng.multinomial(len(values), counts / len(values), size=num_resamples)
     means = drawn @ distinct / len(values)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])

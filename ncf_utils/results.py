@@ -87,17 +87,23 @@ def measured(evaluations):
             ``"test"`` and ``"refit"``, and for full ranking those with ``"_full"`` at their end.
 
     Returns:
-        dict, with NAME for each name: NAME_hr and NAME_ndcg, floats, but not for full ranking;
+        dict, with NAME for each name: HR@10 and NDCG@10 as NAME_hr and NAME_ndcg, floats, but not
+        for full ranking;
         NAME_hr_low and NAME_hr_high, the bootstrap interval of HR@10 over users (95 per cent), for
         the test items; NAME_hr_by_k and NAME_ndcg_by_k, lists with four digits for lists of the
         lengths 1 to 10.
+
+    Raises:
+        ValueError: an evaluation's name does not say whether it is one of full ranking.
     """
     from .metrics import bootstrap_interval, hit_ratio, ndcg
 
     means, intervals, lists = {}, {}, {}
     for name, found in evaluations.items():
-        if not name.endswith("_full"):
-            means |= {f"{name}_hr": found.hr, f"{name}_ndcg": found.ndcg}
+        if found.full != name.endswith("_full"):
+            raise ValueError(f"evaluations: {name!r} must end in _full if, and only if, it is full")
+        if not found.full:
+            means |= {f"{name}_hr": hit_ratio(found.ranks), f"{name}_ndcg": ndcg(found.ranks)}
             if name != "validation":
                 low, high = bootstrap_interval(hit_ratio(found.ranks, reduce=False))
                 intervals |= {f"{name}_hr_low": low, f"{name}_hr_high": high}

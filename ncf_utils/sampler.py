@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ncf_utils.data import Interactions
+from ncf_utils.data import Interactions, check_interactions
+from ncf_utils.errors import random_generator
 
-STRATEGIES = ("uniform", "popularity", "all")
+IN_GROUPS = ("uniform", "popularity")  # strategies that draw negatives for each positive
+STRATEGIES = (*IN_GROUPS, "all")
 AT_ONCE = 2**22  # positives; an epoch of more is made and shuffled piece by piece
 PIECE = 2**17  # positives whose groups stay in the cache while they are made or shuffled
 
@@ -41,6 +43,7 @@ class NegativeSampler:
     """
 
     def __init__(self, train: Interactions, num_negatives=4, strategy="uniform", seed=0):
+        check_interactions(train)
         if isinstance(num_negatives, bool) or not isinstance(num_negatives, (int, np.integer)):
             raise ValueError(f"num_negatives must be an integer, not {num_negatives!r}")
         if num_negatives < 1:
@@ -52,7 +55,7 @@ class NegativeSampler:
         self.train = train
         self.num_negatives = int(num_negatives)
         self.strategy = strategy
-        self._rng = np.random.default_rng(seed)
+        self._rng = random_generator(seed)
         self._seen = _SeenItems(train)
         if strategy == "popularity":
             weight = train.item_counts() ** 0.75
@@ -60,12 +63,15 @@ class NegativeSampler:
                 weight = np.ones(train.num_items)
             self._cumulative = np.cumsum(weight / weight.sum())
         if strategy != "all":
-            stuck = np.flatnonzero((self._seen.num_missing == 0) & (train.user_counts() > 0))
-            if len(stuck):
-                raise ValueError(
-                    f"user {stuck[0]} has interacted with all {train.num_items} items, "
-                    "so no negative can be drawn for them; leave such users out of training"
-                )
+            self._check_missing(np.flatnonzero(train.user_counts()))
+
+    def _check_missing(self, users):
+        stuck = users[self._seen.num_missing[users] == 0]
+        if len(stuck):
+            raise ValueError(
+                f"user {stuck[0]} has interacted with all {self.train.num_items} items, "
+                "so no negative can be drawn for them; leave such users out of training"
+            )
 
     def sample(self, user) -> np.ndarray:
         """Draw one negative for each entry of `user`.
@@ -75,8 +81,13 @@ class NegativeSampler:
 
         Returns:
             int32 array of the same shape: items that the user has not touched in training.
+
+        Raises:
+            ValueError: one of them has touched every item; the message names the user.
         """
         user = np.asarray(user)
+        if self.strategy == "all":  # the only one that takes such users
+            self._check_missing(np.unique(user))
         if self.strategy == "popularity":
             return self._sample_by_popularity(user.ravel()).reshape(user.shape)
         return self._seen.sample_missing(self._rng, user.ravel()).reshape(user.shape)
@@ -86,7 +97,8 @@ class NegativeSampler:
 
         Returns:
             `user`, `item` (int32) and `label` (float32: 1 observed, 0 missing), each of shape
-            (len(train) * (1 + num_negatives),).
+            (len(train) * (1 + num_negatives),); of the strategy ``"all"`` of shape
+            (num_users * num_items,).
         """
         if self.strategy == "all":
             user, item, label = self._all_pairs()

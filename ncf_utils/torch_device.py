@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ncf_utils.data import HeldOut, Interactions
+from ncf_utils.metrics import NaNScoresError
 from ncf_utils.sampler import NegativeSampler
 
 
@@ -111,7 +112,7 @@ class DeviceRanks:
         """Integer array of shape (E,): how many rivals score at least as high.
 
         Raises:
-            ValueError: a score is NaN.
+            NaNScoresError: a score is NaN.
         """
         model.eval()
         ranks = []
@@ -121,6 +122,6 @@ class DeviceRanks:
             ):
                 logits = model(user, item)  # (B, 1 + C)
                 if logits.isnan().any():
-                    raise ValueError("the scores hold NaN")
+                    raise NaNScoresError("the scores hold NaN")
                 ranks.append(((logits[:, 1:] >= logits[:, :1]) & rivals).sum(dim=1))
         return torch.cat(ranks).cpu().numpy()

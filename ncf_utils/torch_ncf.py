@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ncf_utils.data import Dataset
+from ncf_utils.sampler import IN_GROUPS
 from ncf_utils.torch_device import DeviceRanks, DeviceSampler, choose_device, is_accelerator
 from ncf_utils.training import (
     LOSSES,
@@ -98,12 +100,10 @@ class _Recommender(nn.Module):
 
     def __init__(self, l2_embeddings, l2_layers, seed, **config):
         super().__init__()
-        check_number("l2_embeddings", l2_embeddings, 0)
-        check_number("l2_layers", l2_layers, 0)
-        check_number("seed", seed, 0, integer=True)
-        l2 = {"l2_embeddings": l2_embeddings, "l2_layers": l2_layers}
-        self.config = config | l2 | {"seed": seed}
-        self.l2_embeddings, self.l2_layers = l2_embeddings, l2_layers
+        self.l2_embeddings = check_number("l2_embeddings", l2_embeddings, 0)
+        self.l2_layers = check_number("l2_layers", l2_layers, 0)
+        l2 = {"l2_embeddings": self.l2_embeddings, "l2_layers": self.l2_layers}
+        self.config = config | l2 | {"seed": check_number("seed", seed, 0, integer=True)}
 
     def penalty(self):
         """L2 penalty: l2_embeddings |P, Q|^2 + l2_layers |W|^2, biases left out."""
@@ -136,10 +136,9 @@ class GMF(_Recommender):
     def __init__(
         self, num_users, num_items, num_factors=8, *, l2_embeddings=0.0, l2_layers=0.0, seed=0
     ):
-        check_architecture(num_users, num_items, num_factors=num_factors)
-        config = {"num_users": num_users, "num_items": num_items, "num_factors": num_factors}
+        config = check_architecture(num_users, num_items, num_factors=num_factors)
         super().__init__(l2_embeddings, l2_layers, seed, **config)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(self.config["seed"])
         self.user_embedding = _embedding(num_users, num_factors, generator)
         self.item_embedding = _embedding(num_items, num_factors, generator)
         self.output = _linear(num_factors, 1, generator)
@@ -210,7 +209,7 @@ class MLP(_Recommender):
             num_users, num_items, hidden_layers, embedding_dim, activation, dropout
         )
         super().__init__(l2_embeddings, l2_layers, seed, **config)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(self.config["seed"])
         dim, widths = config["embedding_dim"], config["hidden_layers"]
         self.user_embedding = _embedding(num_users, dim, generator)
         self.item_embedding = _embedding(num_items, dim, generator)
@@ -268,11 +267,11 @@ class NeuMF(_Recommender):
         config = tower_config(
             num_users, num_items, hidden_layers, embedding_dim, activation, dropout
         )
-        check_number("num_factors", num_factors, 1, integer=True)
+        num_factors = check_number("num_factors", num_factors, 1, integer=True)
         if not config["hidden_layers"]:
             raise ValueError("hidden_layers must not be empty for NeuMF; without a tower, use GMF")
         super().__init__(l2_embeddings, l2_layers, seed, num_factors=num_factors, **config)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(self.config["seed"])
         dim, widths = config["embedding_dim"], config["hidden_layers"]
         self.gmf_user_embedding = _embedding(num_users, num_factors, generator)
         self.gmf_item_embedding = _embedding(num_items, num_factors, generator)
@@ -362,7 +361,7 @@ def fit(
         optimizer: ``"adam"``, ``"sgd"``, ``"rmsprop"`` or ``"adagrad"``.
         loss: ``"log"`` (binary cross-entropy, the paper's), ``"squared"`` (on the sigmoid's output)
             or ``"bpr"`` (each positive against its own negatives; Rendle et al., 2009).
-        strategy: of the `NegativeSampler`.
+        strategy: ``"uniform"`` or ``"popularity"``, see `NegativeSampler`.
         average: decay of a moving average of the weights over the steps, such as 0.997 (Polyak
             and Juditsky, 1992): the model that is ranked, picked and kept has the averaged
             weights, while training goes on from its own. None keeps the weights as trained.
@@ -388,12 +387,12 @@ def fit(
     """
     check_number("batch_size", batch_size, 1, integer=True)
     check_choice("loss", loss, LOSSES)
-    check_number("seed", seed, 0, integer=True)
+    check_choice("strategy", strategy, IN_GROUPS)
+    seed = check_number("seed", seed, 0, integer=True)
     check_average(average)
     home, device = _device_of(model), choose_device(device)
     model.to(device)  # before the optimiser takes hold of the weights
     torch.manual_seed(seed)  # dropout
-    torch.set_flush_denormal(True)  # Adam's moments decay into denormals, which are slow
     step = make_optimizer(optimizer, model.parameters(), learning_rate)
     loss_function = LOSS_FUNCTIONS[loss]
     penalty = getattr(model, "penalty", lambda: 0.0)
@@ -420,7 +419,7 @@ def fit(
         return float(total) / len(user)
 
     try:
-        with _one_thread():
+        with _one_thread(), _denormals_flushed():
             return run_epochs(
                 model,
                 dataset,
@@ -454,6 +453,20 @@ def _on_device(model, dataset, num_negatives, strategy, seed, device):
 
 def _device_of(model):
     return next((weight.device for weight in model.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _denormals_flushed():
+    """Train with numbers as zero that are too small for float32; Adam's moments decay into them.
+
+    They are slow otherwise. NumPy in the same thread flushes, too, so it ends with the training.
+    """
+    before = sys.float_info.min / 2 == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @contextmanager

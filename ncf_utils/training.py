@@ -36,8 +36,9 @@ class Fit:
         model: the model, with the weights of the picked epoch.
         history: DataFrame, one row an epoch (epoch 0 is the untrained model), with columns `epoch`,
             `loss`, `validation_hr`, `validation_ndcg`, `test_hr`, `test_ndcg`, `seconds`.
-        picked_epoch: the epoch, from 1 on, with the best validation NDCG; the last one where there
-            is no validation split. The test columns are for looking at, and never used to pick.
+        picked_epoch: the epoch with the best validation NDCG, from 1 on (from 0 on where `fit` was
+            to `keep_start`); the last one where there is no validation split. The test columns are
+            for looking at, and never used to pick.
         seconds: time spent training, evaluation not counted.
     """
 
@@ -67,7 +68,11 @@ def check_choice(name, value, choices):
 
 
 def check_number(name, value, least, integer=False, strict=False):
-    """Raise a ValueError that names the parameter unless `value` is a number >= `least`."""
+    """`value` as a plain number, which JSON can hold.
+
+    Raises:
+        ValueError: it is no number >= `least`; the message names the parameter.
+    """
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
         raise ValueError(f"{name} must be {'an integer' if integer else 'a number'}, not {value!r}")
@@ -75,6 +80,7 @@ def check_number(name, value, least, integer=False, strict=False):
         raise ValueError(
             f"{name} must be {'above' if strict else 'at least'} {least}, not {value!r}"
         )
+    return int(value) if isinstance(value, (int, np.integer)) else float(value)
 
 
 def check_average(average):
@@ -85,14 +91,10 @@ def check_average(average):
             raise ValueError(f"average must be below 1, not {average!r}")
 
 
-def check_architecture(num_users, num_items, hidden_layers=(), **sizes):
-    """Check the sizes of a model; `sizes` are further integers of at least 1."""
-    for name, value in {"num_users": num_users, "num_items": num_items, **sizes}.items():
-        check_number(name, value, 1, integer=True)
-    if not isinstance(hidden_layers, (list, tuple)):
-        raise ValueError(f"hidden_layers must be a list of widths, not {hidden_layers!r}")
-    for width in hidden_layers:
-        check_number("each width in hidden_layers", width, 1, integer=True)
+def check_architecture(num_users, num_items, **sizes):
+    """The sizes of a model by name, plain integers of at least 1; `sizes` are further ones."""
+    sizes = {"num_users": num_users, "num_items": num_items, **sizes}
+    return {name: check_number(name, value, 1, integer=True) for name, value in sizes.items()}
 
 
 def tower_config(num_users, num_items, hidden_layers, embedding_dim, activation, dropout):
@@ -101,19 +103,22 @@ def tower_config(num_users, num_items, hidden_layers, embedding_dim, activation,
     By default the two embeddings, concatenated, are as wide as the first hidden layer: the tower
     of the paper.
     """
-    check_architecture(num_users, num_items, hidden_layers)
+    sizes = check_architecture(num_users, num_items)
+    if not isinstance(hidden_layers, (list, tuple)):
+        raise ValueError(f"hidden_layers must be a list of widths, not {hidden_layers!r}")
+    widths = [
+        check_number("each width in hidden_layers", width, 1, integer=True)
+        for width in hidden_layers
+    ]
     check_choice("activation", activation, ACTIVATIONS)
-    check_number("dropout", dropout, 0)
+    dropout = check_number("dropout", dropout, 0)
     if dropout >= 1:
         raise ValueError(f"dropout must be below 1, not {dropout!r}")
     if embedding_dim is None:
-        embedding_dim = max(1, hidden_layers[0] // 2) if len(hidden_layers) else 8
-    check_number("embedding_dim", embedding_dim, 1, integer=True)
-    return {
-        "num_users": num_users,
-        "num_items": num_items,
-        "hidden_layers": list(hidden_layers),
-        "embedding_dim": embedding_dim,
+        embedding_dim = max(1, widths[0] // 2) if widths else 8
+    return sizes | {
+        "hidden_layers": widths,
+        "embedding_dim": check_number("embedding_dim", embedding_dim, 1, integer=True),
         "activation": activation,
         "dropout": dropout,
     }

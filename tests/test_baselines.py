@@ -9,7 +9,8 @@ import pytest
 from ncf_utils import baselines
 from ncf_utils.baselines import blend, ease, item_knn, popularity_score, random_score
 from ncf_utils.data import Interactions
-from ncf_utils.metrics import evaluate
+from ncf_utils.metrics import bootstrap_interval, evaluate
+from ncf_utils.sampler import NegativeSampler
 
 SHAPES = [((3,), (3,)), ((3, 1), (3, 4)), ((3, 1), (1, 5)), ((1, 1), (1, 5)), ((), (4,))]
 
@@ -185,7 +186,7 @@ def test_ease_is_ridge_regression_without_the_item_itself(num_users, num_items, 
 
 def test_ease_says_how_much_memory_it_would_take():
     train = Interactions.from_pairs([0, 0], [3, 5], 60_000, 50_000)
-    with pytest.raises(ValueError, match=r"num_items is 50,000: EASE would take 60\.0 gigabytes"):
+    with pytest.raises(ValueError, match=r"num_items is 50,000: EASE would take 100\.0 gigabytes"):
         ease(train)
     with pytest.raises(ValueError, match="more than max_gigabytes = 1e-06"):
         ease(random_interactions(9, 9)[1], max_gigabytes=1e-6)
@@ -248,12 +249,30 @@ def test_bad_arguments_are_named(train, method, options, message):
         method(train, **options)
 
 
-@pytest.mark.parametrize("method", [item_knn, ease])
+@pytest.mark.parametrize("method", [item_knn, ease, popularity_score, NegativeSampler])
 def test_bad_training_data_is_named(method, ml_latest_small):
     with pytest.raises(ValueError, match=r"train must be Interactions .*, not Dataset"):
         method(ml_latest_small)
+
+
+@pytest.mark.parametrize("method", [item_knn, ease])
+def test_methods_that_learn_need_interactions(method):
     with pytest.raises(ValueError, match="train holds no interactions"):
         method(Interactions.from_pairs([], [], 2, 3))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x"])
+def test_a_bad_seed_is_named(seed):
+    train = Interactions.from_pairs([0], [1], 2, 3)
+    for make in (
+        random_score,
+        lambda seed: NegativeSampler(train, seed=seed),
+        lambda seed: bootstrap_interval([0.0, 1.0], seed=seed),
+    ):
+        with pytest.raises(
+            ValueError, match=f"seed must be an integer of at least 0, not {seed!r}"
+        ):
+            make(seed)
 
 
 def test_the_modules_of_baselines_are_light():
@@ -319,6 +338,14 @@ def test_blend_of_scores_that_have_no_spread():
     train = Interactions.from_pairs([0, 0, 1], [0, 1, 0], 2, 2)  # user 0 has everything
     score = blend(train, [lambda user, item: np.full((len(user), 2), 3.0)], [1])
     assert np.array_equal(score(np.array([[0], [1]]), np.arange(2)), [[3, 3], [0, 0]])
+
+
+@pytest.mark.parametrize("value", [0.1, -1e9 / 3, 1e-30 / 3])
+def test_rounding_is_no_spread(value):
+    """The mean of equal numbers is not quite the number."""
+    train = Interactions.from_pairs([0], [6], 1, 7)
+    score = blend(train, [lambda user, item: np.full((len(user), 7), value)], [1])
+    assert abs(score(np.array([[0]]), np.arange(6))).max() <= 1e-12 * abs(value)
 
 
 def test_blend_of_one_ranks_as_it_does(ml_latest_small):

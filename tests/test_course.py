@@ -316,7 +316,8 @@ def caches(folder, *described):
 
 
 def test_the_first_data_cache_is_found_among_the_others(tmp_path):
-    first = caches(tmp_path, (1, "Instruction", "64K"), (2, "Unified", "1024K"), (1, "Data", "48K"))
+    others = (1, "Instruction", "64K"), (2, "Unified", "1024K"), (2, "Data", "512K")
+    first = caches(tmp_path, *others, (1, "Data", "48K"))
     assert first_data_cache(first) == "48K"
 
 
@@ -334,6 +335,25 @@ def test_refresh_notes_the_cache_where_sums_go_by_it(folder, monkeypatch):
     )
     assert "first_data_cache" not in plain.metadata
     assert gmf.metadata.first_data_cache == first_data_cache()
+
+
+def test_refresh_keeps_such_a_notebook_where_the_cache_is_not_known(folder, monkeypatch, capsys):
+    monkeypatch.setattr(course, "SUMS_BY_CACHE", ("01_gmf",))
+    monkeypatch.setattr(course, "first_data_cache", lambda: "unknown")
+    before = (folder / "01_gmf.ipynb").read_bytes()
+    assert main(["refresh", "01_gmf", "--notebooks", str(folder)]) == 1
+    assert "the first data cache, which this system does not tell" in capsys.readouterr().out
+    assert (folder / "01_gmf.ipynb").read_bytes() == before
+
+
+def test_two_unknown_caches_are_not_the_same(tmp_path, monkeypatch):
+    path = write_notebook(tmp_path / "course" / "a.ipynb", "1 + 1")
+    monkeypatch.setattr(course, "first_data_cache", lambda: "unknown")
+    assert course.comparable(path)
+    stored = nbformat.read(path, as_version=4)
+    stored.metadata.first_data_cache = "unknown"
+    nbformat.write(stored, path)
+    assert not course.comparable(path)
 
 
 @pytest.mark.parametrize("noted, failures", [(None, 1), (first_data_cache(), 1), ("7K", 0)])
@@ -357,6 +377,8 @@ def test_only_outputs_of_another_cache_are_not_compared(folder, root, noted, fai
         text=True,
     )
     assert f"{failures + 1} failed, {3 - failures} passed" in done.stdout
+    said = [line for line in done.stdout.splitlines() if line.startswith("outputs not compared")]
+    assert [line.endswith(": 01_gmf") for line in said] == [True] * (noted == "7K")
 
 
 # --- results

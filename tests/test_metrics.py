@@ -222,6 +222,12 @@ def test_metrics_by_hand():
     assert hit_ratio(ranks, k=1000) == 1.0
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "uint64"])
+def test_ranks_of_any_integer_type(kind):
+    ranks = np.array([0, np.iinfo(kind).max if kind != "uint64" else 300], kind)
+    assert hit_ratio(ranks) == ndcg(ranks) == 0.5
+
+
 def test_ndcg_has_a_logarithm_of_base_two():
     # The list's second place is worth log(2) / log(3); a natural logarithm would give 1.44 times
     # as much, and the first place more than 1.

@@ -1,6 +1,7 @@
 """What GMF, MLP, NeuMF and `fit` promise in both frameworks, against NumPy and by hand."""
 
 import importlib
+import json
 
 import numpy as np
 import pytest
@@ -524,3 +525,32 @@ def test_a_model_does_not_share_the_callers_list(ncf):
     model = ncf.MLP(**SIZES, hidden_layers=widths)
     widths.append(2)
     assert model.config["hidden_layers"] == [8, 4]
+
+
+@pytest.mark.parametrize("kind", ["GMF", "MLP", "NeuMF"])
+@pytest.mark.parametrize("wrong", ["num_factor", "hidden_layer", "l2_embedings"])
+def test_a_misspelt_argument_is_named(ncf, kind, wrong):
+    with pytest.raises(TypeError, match=f"'{wrong}'"):
+        getattr(ncf, kind)(4, 7, **{wrong: 1})
+
+
+@pytest.mark.parametrize("kind", ["GMF", "MLP", "NeuMF"])
+def test_numpy_numbers_are_numbers(ncf, extension, tmp_path, kind):
+    """Sizes are often taken from arrays, and a trained model must be saved at any rate."""
+    options = {"seed": np.int64(3), "l2_embeddings": np.float32(0.5), "l2_layers": np.float64(0.25)}
+    if kind != "GMF":
+        options |= {"hidden_layers": [np.int64(6), np.int32(4)], "embedding_dim": np.int64(3)}
+        options["dropout"] = np.float32(0.25)
+    if kind != "MLP":
+        options["num_factors"] = np.int16(5)
+    model = getattr(ncf, kind)(np.int64(4), np.int32(7), **options)
+    plain = {name: value.tolist() for name, value in options.items() if name != "hidden_layers"}
+    if kind != "GMF":
+        plain["hidden_layers"] = [6, 4]
+    other = getattr(ncf, kind)(4, 7, **plain)
+    assert model.config == other.config == json.loads(json.dumps(other.config))
+    path = tmp_path / f"model{extension}"
+    ncf.save(model, path)
+    user, item = np.indices((4, 7), dtype=np.int32)
+    expected = ncf.score_function(other)(user, item)
+    assert np.array_equal(ncf.score_function(ncf.load(path))(user, item), expected)

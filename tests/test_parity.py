@@ -146,13 +146,12 @@ def test_weights_across_give_the_same_logits(name, start):
         assert np.array_equal(value, weights[weight]), weight
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "GMF"])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "linear"])
 def test_same_activations(name, activation):
-    if name != "GMF":
-        one, other = twins(name, activation=activation)
-        first = torch_ncf.score_function(one)(USER, ITEM)
-        assert error(first, keras_ncf.score_function(other)(USER, ITEM)) < 1e-6
+    one, other = twins(name, activation=activation)
+    first = torch_ncf.score_function(one)(USER, ITEM)
+    assert error(first, keras_ncf.score_function(other)(USER, ITEM)) < 1e-6
 
 
 def torch_gradients(model, user, item, loss):

@@ -1,5 +1,6 @@
 """The results that are kept in the repository are whole, and say what the project says of them."""
 
+import dataclasses
 import json
 import math
 import random
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncf_utils.metrics import Evaluation, hit_ratio, ndcg
+from ncf_utils.metrics import Evaluation, bootstrap_interval, hit_ratio, ndcg
 from ncf_utils.report import varying
 from ncf_utils.results import COLUMNS, KEY, add_rows, measured, read_rows, record, row_key
 
@@ -55,36 +56,48 @@ def test_neumf_reaches_the_paper_with_the_epoch_picked_on_validation(framework):
 # --- the columns of a run -------------------------------------------------------------------------
 
 
+def evaluation(ranks, full=False):
+    return Evaluation(
+        hr=hit_ratio(ranks), ndcg=ndcg(ranks), k=10, ranks=ranks, user=np.arange(len(ranks)),
+        num_candidates=99, full=full,
+    )  # fmt: skip
+
+
 def test_the_columns_of_a_run_are_what_a_loop_over_its_users_finds():
     rng = np.random.default_rng(0)
-    ranks = {"validation": rng.integers(0, 100, 50), "test": rng.integers(0, 30, 50)}
-    ranks["test_full"] = rng.integers(0, 300, 50)
-    found = measured(
-        {
-            name: Evaluation(
-                hr=hit_ratio(each), ndcg=ndcg(each), k=10, ranks=each, user=np.arange(50),
-                num_candidates=99, full=name.endswith("_full"),
-            )
-            for name, each in ranks.items()
-        }
-    )  # fmt: skip
-    lists = {}
+    longest = {"validation": 100, "test": 30, "refit": 20, "test_full": 300}
+    ranks = {name: rng.integers(0, last, 47) for name, last in longest.items()}
+    found = measured({name: evaluation(each, "full" in name) for name, each in ranks.items()})
+    expected = {}
     for name, each in ranks.items():
+        hr, value = [], []
         for k in range(1, 11):
             gains = [1 / math.log2(rank + 2) for rank in each if rank < k]
-            lists.setdefault(f"{name}_hr_by_k", []).append(len(gains) / 50)
-            lists.setdefault(f"{name}_ndcg_by_k", []).append(sum(gains) / 50)
-    for name, values in lists.items():
-        assert found.pop(name) == pytest.approx(values, abs=5.1e-5)
-    for name in ("validation", "test"):
-        assert found.pop(f"{name}_hr") == pytest.approx(lists[f"{name}_hr_by_k"][-1])
-        assert found.pop(f"{name}_ndcg") == pytest.approx(lists[f"{name}_ndcg_by_k"][-1])
-    hits = ranks["test"] < 10
-    error = math.sqrt(hits.mean() * (1 - hits.mean()) / 50)
-    low, high = found.pop("test_hr_low"), found.pop("test_hr_high")
-    assert low == pytest.approx(hits.mean() - 1.96 * error, abs=0.03)
-    assert high == pytest.approx(hits.mean() + 1.96 * error, abs=0.03)
-    assert not found
+            hr.append(len(gains) / 47)
+            value.append(sum(gains) / 47)
+        expected[f"{name}_hr_by_k"] = [round(each, 4) for each in hr]
+        expected[f"{name}_ndcg_by_k"] = [round(each, 4) for each in value]
+        if name != "test_full":
+            expected |= {f"{name}_hr": hr[-1], f"{name}_ndcg": value[-1]}
+    for name in ("test", "refit"):
+        hits = (ranks[name] < 10).astype(float)
+        expected[f"{name}_hr_low"], expected[f"{name}_hr_high"] = bootstrap_interval(hits)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        close = pytest.approx(value, rel=1e-12)
+        assert found[name] == (value if name.endswith("by_k") else close), name
+
+
+def test_the_list_of_an_evaluation_does_not_change_the_columns():
+    ranks = np.array([0, 3, 12])
+    other = dataclasses.replace(evaluation(ranks), hr=0.1, ndcg=0.1, k=1)
+    assert measured({"test": other}) == measured({"test": evaluation(ranks)})
+
+
+@pytest.mark.parametrize("name, full", [("test", True), ("test_full", False)])
+def test_full_ranking_is_not_taken_for_the_other(name, full):
+    with pytest.raises(ValueError, match=f"evaluations: '{name}' must end in _full if"):
+        measured({name: evaluation(np.array([0, 3]), full)})
 
 
 # --- adding rows ---------------------------------------------------------------------------------

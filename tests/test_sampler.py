@@ -120,8 +120,12 @@ def test_all_strategy_lists_every_pair_once(train):
 
 def test_all_strategy_takes_a_user_who_has_everything():
     train = interactions([{0, 1, 2}, {1}], 3)
-    label = NegativeSampler(train, strategy="all").epoch()[2]
+    sampler = NegativeSampler(train, strategy="all")
+    label = sampler.epoch()[2]
     assert label.sum() == 4 and len(label) == 6
+    assert set(sampler.sample([1, 1, 1, 1]).tolist()) <= {0, 2}
+    with pytest.raises(ValueError, match="user 0 has interacted with all 3 items"):
+        sampler.sample([[1, 0]])
 
 
 @pytest.mark.parametrize("shape", [(0,), (7,), (3, 4), (2, 1, 5), ()])

@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 
 from ncf_utils import torch_ncf
 from ncf_utils.data import HeldOut, Interactions, load_dataset
-from ncf_utils.metrics import evaluate
+from ncf_utils.metrics import NaNScoresError, evaluate
 from ncf_utils.torch_device import DeviceRanks, DeviceSampler, choose_device
 
 CPU = torch.device("cpu")
@@ -85,8 +85,18 @@ def test_scores_that_are_no_numbers_are_an_error(dataset):
     model = torch_ncf.GMF(dataset.num_users, dataset.num_items)
     with torch.no_grad():
         model.output.bias.fill_(float("nan"))
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(NaNScoresError, match="NaN"):
         DeviceRanks(dataset.test, CPU)(model)
+
+
+def test_a_last_step_that_is_too_long_is_told_from_bad_arguments(dataset, monkeypatch):
+    monkeypatch.setattr(torch_ncf, "is_accelerator", lambda device: True)
+    model = torch_ncf.GMF(dataset.num_users, dataset.num_items)
+    with pytest.raises(FloatingPointError, match="NaN after epoch 1: try a smaller learning_rate"):
+        torch_ncf.fit(
+            model, dataset, epochs=1, batch_size=10**6, learning_rate=1e38, progress=False,
+            device="cpu",
+        )  # fmt: skip
 
 
 def test_fit_on_a_device_learns_as_much(dataset, monkeypatch):

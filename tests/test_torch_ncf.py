@@ -196,3 +196,17 @@ def test_a_safetensors_file_of_another_kind_is_refused(checkpoint, change):
     save_file(tensors, path, metadata)
     with pytest.raises(ValueError, match="is not a checkpoint of GMF, MLP or NeuMF"):
         torch_ncf.load(path)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_small_numbers_are_what_they_were_after_a_training(before):
+    """NumPy in the same thread flushes as PyTorch does."""
+    data = small_dataset()
+    try:
+        torch.set_flush_denormal(before)
+        torch_ncf.fit(
+            torch_ncf.GMF(data.num_users, data.num_items), data, epochs=1, progress=False
+        )  # fmt: skip
+        assert (np.nextafter(0, 1) * 1.0 == 0) == before
+    finally:
+        torch.set_flush_denormal(False)

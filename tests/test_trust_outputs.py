@@ -76,8 +76,20 @@ def test_every_lesson_is_run_where_none_is_named(monkeypatch, root):
         return {path.stem: {0: True} for path in lessons}
 
     monkeypatch.setattr(outputs, "compared", compared)
+    monkeypatch.setattr(outputs, "comparable", lambda path: True)
     monkeypatch.setattr(trust, "stored", lambda kind, names: ({}, []))
     figures, _ = outputs.measure(rounds=1)
     lessons = (root / "notebooks").glob("*.ipynb")
     assert list(figures) == sorted(f"`{path.stem}`" for path in lessons)
     assert len(figures) > 16
+
+
+def test_lessons_that_another_processor_has_stored_are_left_out(monkeypatch):
+    ran = []
+    monkeypatch.setattr(outputs, "compared", lambda lessons, *_: ran.extend(lessons) or {})
+    monkeypatch.setattr(outputs, "comparable", lambda path: "keras" not in path.stem)
+    monkeypatch.setattr(trust, "stored", lambda kind, names: ({}, []))
+    outputs.measure(rounds=1, notebook="07_")
+    assert [path.stem for path in ran] == ["07_mlp_pytorch"]
+    with pytest.raises(ValueError, match="'07_mlp_keras' names no lesson that can be compared"):
+        outputs.measure(rounds=1, notebook="07_mlp_keras")

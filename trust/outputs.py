@@ -39,6 +39,8 @@ def measure(rounds=10, threads="1,2,4", notebook="", jobs=2):
     every = sorted((ROOT / "notebooks").glob("*.ipynb"))
     lessons = [path for path in every if any(text in path.stem for text in notebook.split(","))]
     lessons = [path for path in lessons if comparable(path)]
+    if not lessons:
+        raise ValueError(f"notebook: {notebook!r} names no lesson that can be compared here")
     figures, told = stored("outputs", [f"`{path.stem}`" for path in every if path not in lessons])
     numbers = threads.split(",")
     for each in range(rounds):
