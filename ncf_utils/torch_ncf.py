@@ -1,7 +1,8 @@
 """GMF, MLP and NeuMF (He et al., 2017) in PyTorch, and `fit`.
 
-Built step by step in notebooks 06, 07 and 08. `ncf_utils.keras_ncf` has the same names, arguments
-and defaults. All models return logits; the sigmoid is in the loss.
+Built step by step in notebooks 06, 07 and 08. `ncf_utils.keras_ncf` has the same names, and models,
+`fit`, `save` and `load` the same arguments and defaults; losses and optimisers take what their
+framework gives them. All models return logits; the sigmoid is in the loss.
 """
 
 from __future__ import annotations
