@@ -88,10 +88,9 @@ def measured(evaluations):
 
     Returns:
         dict, with NAME for each name: HR@10 and NDCG@10 as NAME_hr and NAME_ndcg, floats, but not
-        for full ranking;
-        NAME_hr_low and NAME_hr_high, the bootstrap interval of HR@10 over users (95 per cent), for
-        the test items; NAME_hr_by_k and NAME_ndcg_by_k, lists with four digits for lists of the
-        lengths 1 to 10.
+        for full ranking; NAME_hr_low and NAME_hr_high, the bootstrap interval of HR@10 over users
+        (95 per cent), for the test items; NAME_hr_by_k and NAME_ndcg_by_k, lists with four digits
+        for lists of the lengths 1 to 10.
 
     Raises:
         ValueError: an evaluation's name does not say whether it is one of full ranking.
