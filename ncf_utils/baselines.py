@@ -30,10 +30,47 @@ def popularity_score(train: Interactions):
         array([[1, 0, 2]])
     """
     check_interactions(train)
-    counts = train.item_counts()
+    return _same_for_all(train.item_counts())
 
+
+def popularity_odds(train: Interactions):
+    """Score an item by how often it is a positive for each time that it is drawn as a negative.
+
+    A user with n of N items draws negatives in proportion to n, uniformly from the other N - n: an
+    item is drawn by those who have not touched it, and most by the most active of them. So the odds
+    do not rank quite as popularity does. They are what a model without interaction, such as an MLP
+    without hidden layers, learns, but for what its user term does to its item term.
+
+    Args:
+        train: the training interactions.
+
+    Returns:
+        A score function, see `ncf_utils.metrics.evaluate`: the odds at one negative a positive, the
+        same for every user, and infinite where nobody is left to draw the item.
+
+    Raises:
+        ValueError: there are no interactions.
+
+    Example:
+        >>> train = Interactions.from_pairs([0, 1, 1], [2, 2, 0], num_users=2, num_items=3)
+        >>> popularity_odds(train)(np.array([[0]]), np.array([[0, 1, 2]]))
+        array([[ 2.,  0., inf]])
+    """
+    check_train(train)
+    touched = train.user_counts()
+    others = train.num_items - touched
+    draws = np.divide(touched, others, out=np.zeros(len(touched)), where=others > 0)
+    drawn = draws.sum() - np.bincount(train.item, draws[train.user], train.num_items)
+    # Counted besides, because a difference of sums need not end at 0.
+    lacking = (draws > 0).sum() - np.bincount(train.item, draws[train.user] > 0, train.num_items)
+    positive = train.item_counts()
+    never = np.where(positive > 0, np.inf, 0.0)
+    return _same_for_all(np.divide(positive, drawn, out=never, where=lacking > 0))
+
+
+def _same_for_all(scores):
     def score(user, item):
-        return np.broadcast_to(counts[item], np.broadcast_shapes(np.shape(user), np.shape(item)))
+        return np.broadcast_to(scores[item], np.broadcast_shapes(np.shape(user), np.shape(item)))
 
     return score
 

@@ -28,6 +28,15 @@ from .results import add_rows, read_rows, row_key, write_whole
 ATTEMPTS = 3
 #: Seconds to look for a scheduler, at the start and where the connection breaks.
 CONNECT = 10
+# A run takes minutes, and there is one for each core: Dask's looking after itself many times a
+# second would cost an eighth of a core there, a scheduler and a worker together.
+LOCAL = {
+    "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.memory.monitor-interval": "1s",
+}
 
 
 @dataclass
@@ -344,7 +353,7 @@ def _cluster(workers, scheduler):
         with client:
             yield client
         return
-    with dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS - 1}):
+    with dask.config.set(LOCAL):
         workers = workers or CPU_COUNT
         with _local_cluster(workers, CPU_COUNT // workers) as cluster, Client(cluster) as client:
             yield client

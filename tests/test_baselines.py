@@ -2,12 +2,22 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ncf_utils import baselines
-from ncf_utils.baselines import blend, ease, item_knn, popularity_score, random_score
+from ncf_utils.baselines import (
+    blend,
+    ease,
+    item_knn,
+    popularity_odds,
+    popularity_score,
+    random_score,
+)
 from ncf_utils.data import Interactions
 from ncf_utils.metrics import bootstrap_interval, evaluate
 from ncf_utils.sampler import NegativeSampler
@@ -62,6 +72,40 @@ def test_popularity_by_hand_on_ml_latest_small(ml_latest_small):
     found = evaluate(popularity_score(ml_latest_small.train), ml_latest_small)
     assert found.hr == pytest.approx(hits / 671, abs=1e-12)
     assert 0.4 < found.hr < 0.7
+
+
+def slow_odds(train):
+    """A loop over users and items; what nobody draws is 0 if nobody has it, else infinite."""
+    odds = []
+    for i in range(train.num_items):
+        positive, drawn = 0, Fraction(0)
+        for u in range(train.num_users):
+            own = set(train.items_of(u).tolist())
+            positive += i in own
+            drawn += 0 if i in own else Fraction(len(own), train.num_items - len(own))
+        odds.append(float(positive / drawn) if drawn else np.inf if positive else 0.0)
+    return odds
+
+
+@given(st.lists(st.sets(st.integers(0, 4)), min_size=1, max_size=6).filter(any))
+def test_popularity_odds_against_a_loop(seen):
+    pairs = [(user, item) for user, items in enumerate(seen) for item in items]
+    train = Interactions.from_pairs(*zip(*pairs, strict=True), len(seen), 5)
+    scores = popularity_odds(train)(np.zeros((1, 1), int), np.arange(5))
+    assert scores.ravel().tolist() == pytest.approx(slow_odds(train), rel=1e-12)
+
+
+def test_popularity_odds_are_what_the_sampler_draws(ml_latest_small):
+    train = ml_latest_small.train
+    sampler = NegativeSampler(train, num_negatives=4, seed=0)
+    drawn = np.zeros(train.num_items)
+    for _ in range(5):
+        drawn += np.bincount(sampler.epoch_groups()[1][:, 1:].ravel(), minlength=train.num_items)
+    often = train.item_counts() >= 50
+    odds = popularity_odds(train)(np.zeros(1, int), np.arange(train.num_items))
+    expected = 4 * 5 * train.item_counts()[often] / odds[often]
+    # Draws are independent or exclude one another, so their counts vary no more than Poisson's.
+    assert np.abs((drawn[often] - expected) / np.sqrt(expected)).max() < 5
 
 
 def test_random_scores_are_seeded_uniform_and_personal():
@@ -249,13 +293,15 @@ def test_bad_arguments_are_named(train, method, options, message):
         method(train, **options)
 
 
-@pytest.mark.parametrize("method", [item_knn, ease, popularity_score, NegativeSampler])
+@pytest.mark.parametrize(
+    "method", [item_knn, ease, popularity_odds, popularity_score, NegativeSampler]
+)
 def test_bad_training_data_is_named(method, ml_latest_small):
     with pytest.raises(ValueError, match=r"train must be Interactions .*, not Dataset"):
         method(ml_latest_small)
 
 
-@pytest.mark.parametrize("method", [item_knn, ease])
+@pytest.mark.parametrize("method", [item_knn, ease, popularity_odds])
 def test_methods_that_learn_need_interactions(method):
     with pytest.raises(ValueError, match="train holds no interactions"):
         method(Interactions.from_pairs([], [], 2, 3))

@@ -622,3 +622,16 @@ def test_a_run_takes_the_cores_that_no_other_run_needs(monkeypatch):
     assert len(told) == 2
     assert {worker[sweep_worker.SIDE_BY_SIDE] for worker in told.values()} == {"3"}
     assert {worker["OMP_NUM_THREADS"] for worker in told.values()} == {"1"}
+
+
+def test_waiting_for_a_run_leaves_the_processor_to_it():
+    """Dask's own settings take more than a tenth of a core, a scheduler and a worker together."""
+    with sweeps._cluster(1, None) as client:
+        me = psutil.Process()
+        processes = [me, *me.children(recursive=True)]
+        done = client.submit(time.sleep, 6)
+        before = sum(sum(process.cpu_times()[:2]) for process in processes)
+        time.sleep(4)
+        used = sum(sum(process.cpu_times()[:2]) for process in processes) - before
+        done.result()
+    assert used < 0.06 * 4
