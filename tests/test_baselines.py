@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncf_utils import baselines
@@ -87,6 +87,7 @@ def slow_odds(train):
     return odds
 
 
+@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 4)), min_size=1, max_size=6).filter(any))
 def test_popularity_odds_against_a_loop(seen):
     pairs = [(user, item) for user, items in enumerate(seen) for item in items]
