@@ -36,8 +36,8 @@ def mf(
     """Matrix factorisation with biases, trained by SGD on sampled negatives, a step at a time.
 
     The logit of a pair is b + b_u + b_i + p_u · q_i. The defaults are the settings that Rendle et
-    al. (2020) report for MovieLens-1M. Each epoch draws fresh negatives, and takes the positives in
-    a new order, each followed by its negatives.
+    al. (2020) report for MovieLens-1M. Each epoch draws fresh negatives and has a new order: with
+    the log loss of the single instances, as in their experiments, with BPR of the positives.
 
     Args:
         train: the training interactions.
@@ -84,10 +84,12 @@ def mf(
     check_choice("loss", loss, _EPOCHS)
     check_number("seed", seed, 0, integer=True)
     model = _start(train, num_factors, init_std, seed)
-    groups = _groups(train, num_negatives, negatives, seed)
+    epoch_pairs = _groups(train, num_negatives, negatives, seed)
+    if loss == "log":
+        epoch_pairs = _instances(epoch_pairs, seed)
     train_epoch = _compiled(_EPOCHS[loss])
     for epoch in range(1, epochs + 1):
-        train_epoch(*model, *next(groups), np.float32(learning_rate), np.float32(l2))
+        train_epoch(*model, *next(epoch_pairs), np.float32(learning_rate), np.float32(l2))
         if not all(np.isfinite(weights).all() for weights in model):
             raise FloatingPointError(
                 f"the factors are no longer numbers in epoch {epoch}: try a smaller learning_rate"
@@ -97,38 +99,38 @@ def mf(
     return _logits(*model)
 
 
-def sgd_epoch(P, Q, user_bias, item_bias, bias, user, item, learning_rate, l2):
+def sgd_epoch(P, Q, user_bias, item_bias, bias, user, item, label, learning_rate, l2):
     """One epoch of `mf`, in place. `mf` compiles it; as plain Python it gives the same, slowly.
 
     Args:
         P, Q: float32 (num_users, num_factors) and (num_items, num_factors).
         user_bias, item_bias, bias: float32 (num_users,), (num_items,) and (1,).
-        user, item: int (n, 1) and (n, 1 + num_negatives); column 0 of `item` is the positive.
+        user, item, label: int, int and float32 (n,), in the order they are learned from.
         learning_rate, l2: float32.
     """
     one = np.float32(1)
-    for row in range(len(user)):
-        u = user[row, 0]
-        p = P[u]
-        for column in range(item.shape[1]):
-            i = item[row, column]
-            q = Q[i]
-            logit = bias[0] + user_bias[u] + item_bias[i]
-            for k in range(len(p)):
-                logit += p[k] * q[k]
-            label = np.float32(column == 0)
-            error = label - one / (one + np.exp(-logit))  # minus the slope of the log loss
-            bias[0] += learning_rate * (error - l2 * bias[0])
-            user_bias[u] += learning_rate * (error - l2 * user_bias[u])
-            item_bias[i] += learning_rate * (error - l2 * item_bias[i])
-            for k in range(len(p)):
-                p_k = p[k]  # as it was: q's step must not see p's
-                p[k] += learning_rate * (error * q[k] - l2 * p_k)
-                q[k] += learning_rate * (error * p_k - l2 * q[k])
+    for n in range(len(user)):
+        u, i = user[n], item[n]
+        p, q = P[u], Q[i]
+        logit = bias[0] + user_bias[u] + item_bias[i]
+        for k in range(len(p)):
+            logit += p[k] * q[k]
+        error = label[n] - one / (one + np.exp(-logit))  # minus the slope of the log loss
+        bias[0] += learning_rate * (error - l2 * bias[0])
+        user_bias[u] += learning_rate * (error - l2 * user_bias[u])
+        item_bias[i] += learning_rate * (error - l2 * item_bias[i])
+        for k in range(len(p)):
+            p_k = p[k]  # as it was: q's step must not see p's
+            p[k] += learning_rate * (error * q[k] - l2 * p_k)
+            q[k] += learning_rate * (error * p_k - l2 * q[k])
 
 
 def bpr_epoch(P, Q, user_bias, item_bias, bias, user, item, learning_rate, l2):
-    """One epoch of `mf` with the loss ``"bpr"``; arguments as in `sgd_epoch`."""
+    """One epoch of `mf` with the loss ``"bpr"``; other arguments as in `sgd_epoch`.
+
+    Args:
+        user, item: int (n, 1) and (n, 1 + num_negatives); column 0 of `item` is the positive.
+    """
     one = np.float32(1)
     for row in range(len(user)):
         u, i = user[row, 0], item[row, 0]
@@ -181,6 +183,15 @@ def _groups(train, num_negatives, negatives, seed):
         item[:, 0] = train.item[order]
         item[:, 1:] = rng.integers(train.num_items, size=(len(train), num_negatives))
         yield train.user[order, None], item
+
+
+def _instances(groups, seed):
+    """Each epoch's groups as single instances in a new order: users, items, labels, (n,) each."""
+    rng = np.random.default_rng([seed, 2])
+    for user, item in groups:
+        order = rng.permutation(item.size)
+        row, column = np.divmod(order, item.shape[1])
+        yield user[row, 0], item.ravel()[order], np.float32(column == 0)
 
 
 def _logits(P, Q, user_bias, item_bias, bias):

@@ -76,6 +76,14 @@ def pairwise_loss(weights, user, item, other, l2):
     return np.log1p(np.exp(-margin)) + l2 / 2 * sum(np.sum(part**2) for part in touched)
 
 
+def as_learned(epoch, user, item):
+    """Groups of a positive and its negatives, as the loop `epoch` takes them: BPR as they are."""
+    if epoch is bpr_epoch:
+        return user, item
+    label = (np.arange(item.size) % item.shape[1] == 0).astype(np.float32)
+    return np.repeat(user[:, 0], item.shape[1]), item.ravel(), label
+
+
 @pytest.mark.parametrize("l2", [0.0, 0.7])
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("epoch", [sgd_epoch, bpr_epoch])
@@ -94,7 +102,7 @@ def test_sgd_steps_down_the_slope_of_the_loss(epoch, compiled, l2):
     found = [weights.astype(np.float32) for weights in some_weights()]
     step = matrix_factorisation._compiled(epoch) if compiled else epoch
     batch = np.array([[1]], np.int32), np.array([items], np.int32)
-    step(*found, *batch, np.float32(rate), np.float32(l2))
+    step(*found, *as_learned(epoch, *batch), np.float32(rate), np.float32(l2))
     for at, (one, other, start) in enumerate(zip(found, expected, some_weights(), strict=True)):
         assert one.dtype == np.float32
         assert np.allclose(one, other, atol=1e-6)
@@ -110,7 +118,8 @@ def test_compiled_and_plain_python_agree_on_an_epoch(epoch):
     weights = {}
     for name, loop in (("plain", epoch), ("compiled", matrix_factorisation._compiled(epoch))):
         weights[name] = [w.astype(np.float32) for w in some_weights(30, 41, 19)]
-        loop(*weights[name], user, item, np.float32(0.05), np.float32(0.01))
+        pairs = as_learned(epoch, user, item)
+        loop(*weights[name], *pairs, np.float32(0.05), np.float32(0.01))
     for one, other in zip(*weights.values(), strict=True):
         assert np.allclose(one, other, atol=1e-5)
 
@@ -127,7 +136,9 @@ def test_extreme_logits_do_not_overflow():
         weights = [w.astype(np.float32) for w in some_weights()]
         weights[4][0] = sign * 200
         matrix_factorisation._compiled(sgd_epoch)(
-            *weights, np.zeros((1, 1), int), np.array([[1, 2]]), np.float32(0.1), np.float32(0)
+            *weights,
+            *(np.array([0, 0]), np.array([1, 2]), np.float32([1, 0])),
+            *np.float32([0.1, 0]),
         )
         assert all(np.isfinite(w).all() for w in weights)
         assert weights[4][0] == pytest.approx(sign * 199.9)  # wrong once, right once
@@ -137,14 +148,17 @@ def test_extreme_logits_do_not_overflow():
 
 
 @pytest.mark.parametrize("loss, epoch", [("log", sgd_epoch), ("bpr", bpr_epoch)])
-def test_mf_is_its_loop_over_the_samplers_groups(train, loss, epoch):
-    """Three epochs of `mf` are three calls of the plain loop on what the sampler gives."""
+def test_mf_is_its_loop_over_what_the_sampler_gives(train, loss, epoch):
+    """Three epochs of `mf` are three calls of the plain loop: on groups, or on single instances."""
     options = {"num_factors": 3, "num_negatives": 2, "learning_rate": 0.1, "l2": 0.01, "seed": 5}
     score = mf(train, epochs=3, loss=loss, negatives="missing", **options)
     P, Q, user_bias, item_bias, bias = weights = matrix_factorisation._start(train, 3, 0.1, 5)
     sampler = NegativeSampler(train, 2, seed=5)
-    for _ in range(3):
-        epoch(*weights, *sampler.epoch_groups(), np.float32(0.1), np.float32(0.01))
+    pairs = (sampler.epoch_groups() for _ in range(3))
+    if loss == "log":
+        pairs = matrix_factorisation._instances(pairs, 5)
+    for given in pairs:
+        epoch(*weights, *given, np.float32(0.1), np.float32(0.01))
     expected = P @ Q.T + user_bias[:, None] + item_bias + bias
     assert np.allclose(all_scores(score, train), expected, atol=1e-5)
 
@@ -173,6 +187,27 @@ def test_each_epoch_has_every_positive_and_fresh_negatives(synthetic, negatives)
         assert np.mean(touched) == pytest.approx(share, rel=0.02)
         mean = counts.mean()
         assert abs(counts - mean).max() < 5 * mean**0.5
+
+
+def test_the_instances_of_an_epoch_are_its_groups_shuffled(synthetic):
+    """Not one is lost or changed, a positive's negatives do not follow it, and orders differ."""
+    train, orders = synthetic.train, []
+    groups = matrix_factorisation._groups(train, 3, "any", seed=0)
+    copies = matrix_factorisation._groups(train, 3, "any", seed=0)
+    shuffled = matrix_factorisation._instances(groups, seed=0)
+    for _ in range(2):
+        user, item, label = instances = next(shuffled)
+        assert user.shape == item.shape == label.shape == (4 * len(train),)
+        assert label.dtype == np.float32
+        plain = as_learned(sgd_epoch, *next(copies))
+        asked, found = (np.lexsort(parts) for parts in (plain, instances))
+        for one, other in zip(plain, instances, strict=True):
+            assert np.array_equal(one[asked], other[found])
+        assert np.mean(label[::4]) == pytest.approx(0.25, abs=0.02)
+        # A user of 300 is seldom the next one's too; in groups of four three out of four are.
+        assert np.mean(user[1:] == user[:-1]) < 0.05
+        orders.append(label)
+    assert not np.array_equal(*orders)
 
 
 def test_the_start_has_the_asked_spread(ml_latest_small):
