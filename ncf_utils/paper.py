@@ -122,6 +122,31 @@ def picked(runs, *by):
     return runs.merge(mean.loc[best, settings], on=settings)
 
 
+def seed_std(runs, metric, *by):
+    """Standard deviation of a single run over seeds, pooled over settings.
+
+    Three seeds hardly know their own spread, and one does not know it at all. The settings of one
+    model together know it better, and lend it to those with a single seed.
+
+    Args:
+        runs: DataFrame, see `stored_runs`; as a rule of one model.
+        metric: a column of it.
+        *by: columns that make a setting; all of `FIXED` if none is named.
+
+    Returns:
+        The root of the mean variance over seeds, each setting with the weight of its seeds but
+        one; NaN if none has two.
+
+    >>> import pandas as pd
+    >>> runs = pd.DataFrame({"n": [1, 1, 2, 2, 3], "hr": [0.60, 0.62, 0.70, 0.70, 0.75]})
+    >>> round(seed_std(runs, "hr", "n"), 4)
+    0.01
+    """
+    groups = runs.groupby(list(by or FIXED), dropna=False)[metric]
+    more = (groups.count() - 1).clip(lower=0)
+    return math.sqrt((groups.var() * more).sum() / more.sum()) if more.any() else math.nan
+
+
 def levels(baselines, *names, kind="test"):
     """(HR@10, NDCG@10) of methods that have nothing to vary, of popularity, and of chance.
 

@@ -113,6 +113,21 @@ def test_settings_are_picked_on_validation_over_their_seeds_and_never_on_test():
     assert paper.picked(runs, "num_factors").test_hr.tolist() == [0.1, 0.2, 0.3, 0.4]
 
 
+def test_the_spread_of_seeds_is_pooled_over_settings(runs):
+    """As if each setting's runs were moved to the same mean; single seeds have no say."""
+    rng = np.random.default_rng(0)
+    sizes = {1: 2, 2: 5, 3: 1, 4: 3}
+    rows = pd.DataFrame({"n": np.repeat(list(sizes), list(sizes.values()))})
+    rows["hr"] = rng.normal(rows.n, 0.1)
+    rest = [rows.hr[rows.n == n] - rows.hr[rows.n == n].mean() for n in sizes]
+    expected = np.sqrt(np.square(np.concatenate(rest)).sum() / (1 + 4 + 0 + 2))
+    assert paper.seed_std(rows, "hr", "n") == pytest.approx(expected)
+    assert np.isnan(paper.seed_std(rows[rows.n == 3], "hr", "n"))
+    assert np.isnan(paper.seed_std(runs.assign(hr=0.5), "hr"))  # each its own setting, or NaN in it
+    twice = pd.concat([runs.assign(hr=0.5), runs.assign(hr=0.6)])
+    assert paper.seed_std(twice, "hr") == pytest.approx(np.std([0.5, 0.6], ddof=1))
+
+
 def test_levels_are_means_over_seeds_with_chance_last():
     rows = [
         {"model": "popularity", "num_factors": None, "test_hr": 0.45, "test_ndcg": 0.25},
