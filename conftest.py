@@ -4,7 +4,7 @@ import functools
 import os
 from pathlib import Path
 
-from ncf_utils.course import ENVIRONMENT, comparable, first_data_cache
+from ncf_utils.course import ENVIRONMENT, comparable, processor
 
 try:
     from nbval.kernel import RunningKernel
@@ -32,7 +32,7 @@ if RunningKernel is not None:
 
 
 def pytest_collection_modifyitems(items):
-    """Where Keras adds in another order than when outputs were stored, asserts are what counts."""
+    """Where products are summed in another order than when outputs were stored, asserts count."""
     here = functools.cache(comparable)
     for item in items:
         if hasattr(item, "cell_num") and not here(item.path):
@@ -50,6 +50,6 @@ def pytest_terminal_summary(terminalreporter):
     }
     if names:
         terminalreporter.write_line(
-            f"outputs not compared, as the first data cache here ({first_data_cache()}) is not "
-            f"the one they were stored with: {', '.join(sorted(names))}"
+            f"outputs not compared, as the processor here ({processor()}) sums products in another "
+            f"order than the one they were stored with: {', '.join(sorted(names))}"
         )

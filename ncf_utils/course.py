@@ -26,10 +26,24 @@ ENVIRONMENT = {
     "NCF_DEVICE": "cpu",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
-# Keras multiplies long matrices in blocks that fit the first data cache (Eigen, inside TensorFlow):
-# the order of its sums, and with it the last digits, go by the size of that cache. `refresh` notes
-# the size in these notebooks, and where another is found their cells run without being compared.
-SUMS_BY_CACHE = ("07_mlp_keras", "08_neumf_keras")
+# The order in which a matrix product is summed goes by the processor, and with it the last digits:
+# MKL, in PyTorch, has another for Intel's than for others, also where it is held to AVX2; Eigen, in
+# TensorFlow, sums in blocks that fit the first data cache. `refresh` notes the processor in these
+# notebooks, and where another is found their cells run without being compared.
+SUMS_BY_PROCESSOR = (
+    "00_start_here",
+    "07_mlp_keras",
+    "07_mlp_pytorch",
+    "08_neumf_keras",
+    "08_neumf_pytorch",
+    "10_negatives_and_depth",
+    "13_beyond_ids",
+    "14_serving",
+    "15_scaling_out",
+    "run_blend",
+    "train_one_model",
+)
+CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 CACHE_FIELDS = "level", "type", "size"
 # A kernel warns at each start that it listens on loopback unencrypted, and now and then reports
@@ -274,10 +288,8 @@ def refresh_notebook(notebook, cell_timeout=None):
     path = Path(notebook)
     os.environ.update(ENVIRONMENT | os.environ)
     start = time.perf_counter()
-    if path.stem in SUMS_BY_CACHE and first_data_cache() == "unknown":
-        error = (
-            "its outputs go by the size of the first data cache, which this system does not tell"
-        )
+    if path.stem in SUMS_BY_PROCESSOR and processor() == "unknown":
+        error = "its outputs go by the processor, which this system does not tell"
         return Outcome(path.stem, 0.0, error=error)
     content = nbformat.read(path, as_version=4)
     content.metadata.pop("widgets", None)  # of an earlier run
@@ -303,8 +315,8 @@ def refresh_notebook(notebook, cell_timeout=None):
         "name": "python3",
     }
     content.metadata["language_info"] = {"name": "python"}
-    if path.stem in SUMS_BY_CACHE:
-        content.metadata["first_data_cache"] = first_data_cache()
+    if path.stem in SUMS_BY_PROCESSOR:
+        content.metadata["processor"] = processor()
     content = widgets_numbered(content, path.stem)
     part = path.with_name(path.name + ".part")
     part.write_text(nbformat.writes(content) + "\n", encoding="utf-8", newline="\n")
@@ -312,31 +324,36 @@ def refresh_notebook(notebook, cell_timeout=None):
     return Outcome(path.stem, time.perf_counter() - start, recorded(content)[1])
 
 
-def first_data_cache(caches=CACHES):
-    """Size of the processor's first data cache as Linux writes it, such as "32K".
+def processor(cpuinfo=CPUINFO, caches=CACHES):
+    """What the order of sums goes by: vendor and first data cache, such as "GenuineIntel 48K".
 
     Args:
-        caches: folder in which the kernel describes the caches of one core.
+        cpuinfo: file in which the kernel describes the processor.
+        caches: folder in which it describes the caches of one core.
 
     Returns:
-        The size; "unknown" where the system does not tell.
+        The two as Linux writes them; "unknown" where the system does not tell.
     """
+    try:
+        vendor = re.search(r"^vendor_id\s*:\s*(\S+)", Path(cpuinfo).read_text(), re.MULTILINE)
+    except OSError:
+        vendor = None
     for cache in sorted(Path(caches).glob("index*")):
         try:
             level, kind, size = ((cache / name).read_text().strip() for name in CACHE_FIELDS)
         except OSError:
             continue
-        if (level, kind) == ("1", "Data"):
-            return size
+        if vendor and (level, kind) == ("1", "Data"):
+            return f"{vendor[1]} {size}"
     return "unknown"
 
 
 def comparable(notebook):
-    """Whether the notebook's outputs were stored where Keras adds in the order of this machine."""
+    """Whether the notebook's outputs were stored where products are summed as on this machine."""
     import nbformat
 
-    stored = nbformat.read(notebook, as_version=4).metadata.get("first_data_cache")
-    return stored is None or stored == first_data_cache() != "unknown"
+    stored = nbformat.read(notebook, as_version=4).metadata.get("processor")
+    return stored is None or stored == processor() != "unknown"
 
 
 def widgets_numbered(content, name):

@@ -17,7 +17,7 @@ from ncf_utils import course, kernels, results
 from ncf_utils.cli import main
 from ncf_utils.course import (
     find_notebooks,
-    first_data_cache,
+    processor,
     refresh_notebook,
     run_notebook,
 )
@@ -315,49 +315,58 @@ def caches(folder, *described):
     return folder
 
 
+INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nprocessor\t: 1\nvendor_id\t: GenuineIntel\n"
+
+
 def test_the_first_data_cache_is_found_among_the_others(tmp_path):
     others = (1, "Instruction", "64K"), (2, "Unified", "1024K"), (2, "Data", "512K")
     first = caches(tmp_path, *others, (1, "Data", "48K"))
-    assert first_data_cache(first) == "48K"
+    (tmp_path / "cpuinfo").write_text(INTEL)
+    assert processor(tmp_path / "cpuinfo", first) == "GenuineIntel 48K"
 
 
-def test_a_cache_that_is_not_described_is_unknown(tmp_path):
-    assert first_data_cache(tmp_path / "missing") == "unknown"
-    (caches(tmp_path, (1, "Data", "48K")) / "index0" / "size").unlink()
-    assert first_data_cache(tmp_path) == "unknown"
+def test_a_processor_that_is_not_described_is_unknown(tmp_path):
+    first = caches(tmp_path, (1, "Data", "48K"))
+    (tmp_path / "cpuinfo").write_text(INTEL)
+    (tmp_path / "other").write_text("processor\t: 0\nBogoMIPS\t: 48.00\n")
+    assert processor(tmp_path / "missing", first) == "unknown"
+    assert processor(tmp_path / "other", first) == "unknown"
+    assert processor(tmp_path / "cpuinfo", tmp_path / "missing") == "unknown"
+    (first / "index0" / "size").unlink()
+    assert processor(tmp_path / "cpuinfo", first) == "unknown"
 
 
-def test_refresh_notes_the_cache_where_sums_go_by_it(folder, monkeypatch):
-    monkeypatch.setattr(course, "SUMS_BY_CACHE", ("01_gmf",))
+def test_refresh_notes_the_processor_where_sums_go_by_it(folder, monkeypatch):
+    monkeypatch.setattr(course, "SUMS_BY_PROCESSOR", ("01_gmf",))
     assert main(["refresh", "00*", "01_gmf", "--notebooks", str(folder)]) == 0
     plain, gmf = (
         nbformat.read(folder / f"{name}.ipynb", as_version=4) for name in ("00_plain", "01_gmf")
     )
-    assert "first_data_cache" not in plain.metadata
-    assert gmf.metadata.first_data_cache == first_data_cache()
+    assert "processor" not in plain.metadata
+    assert gmf.metadata.processor == processor()
 
 
-def test_refresh_keeps_such_a_notebook_where_the_cache_is_not_known(folder, monkeypatch, capsys):
-    monkeypatch.setattr(course, "SUMS_BY_CACHE", ("01_gmf",))
-    monkeypatch.setattr(course, "first_data_cache", lambda: "unknown")
+def test_refresh_keeps_such_a_notebook_on_an_unknown_processor(folder, monkeypatch, capsys):
+    monkeypatch.setattr(course, "SUMS_BY_PROCESSOR", ("01_gmf",))
+    monkeypatch.setattr(course, "processor", lambda: "unknown")
     before = (folder / "01_gmf.ipynb").read_bytes()
     assert main(["refresh", "01_gmf", "--notebooks", str(folder)]) == 1
-    assert "the first data cache, which this system does not tell" in capsys.readouterr().out
+    assert "the processor, which this system does not tell" in capsys.readouterr().out
     assert (folder / "01_gmf.ipynb").read_bytes() == before
 
 
-def test_two_unknown_caches_are_not_the_same(tmp_path, monkeypatch):
+def test_two_unknown_processors_are_not_the_same(tmp_path, monkeypatch):
     path = write_notebook(tmp_path / "course" / "a.ipynb", "1 + 1")
-    monkeypatch.setattr(course, "first_data_cache", lambda: "unknown")
+    monkeypatch.setattr(course, "processor", lambda: "unknown")
     assert course.comparable(path)
     stored = nbformat.read(path, as_version=4)
-    stored.metadata.first_data_cache = "unknown"
+    stored.metadata.processor = "unknown"
     nbformat.write(stored, path)
     assert not course.comparable(path)
 
 
-@pytest.mark.parametrize("noted, failures", [(None, 1), (first_data_cache(), 1), ("7K", 0)])
-def test_only_outputs_of_another_cache_are_not_compared(folder, root, noted, failures):
+@pytest.mark.parametrize("noted, failures", [(None, 1), (processor(), 1), ("other 7K", 0)])
+def test_only_outputs_of_another_processor_are_not_compared(folder, root, noted, failures):
     """A stored number is changed; a wrong assert fails in any case."""
     path = folder / "01_gmf.ipynb"
     assert main(["refresh", "01_gmf", "--notebooks", str(folder)]) == 0
@@ -365,7 +374,7 @@ def test_only_outputs_of_another_cache_are_not_compared(folder, root, noted, fai
     stored.cells[-1].outputs[0].data[MIME]["test_hr"] = 0.509
     stored.cells.append(new_code_cell("assert num_factors == 9"))
     if noted:
-        stored.metadata.first_data_cache = noted
+        stored.metadata.processor = noted
     nbformat.write(stored, path)
     done = subprocess.run(
         [
@@ -378,7 +387,7 @@ def test_only_outputs_of_another_cache_are_not_compared(folder, root, noted, fai
     )
     assert f"{failures + 1} failed, {3 - failures} passed" in done.stdout
     said = [line for line in done.stdout.splitlines() if line.startswith("outputs not compared")]
-    assert [line.endswith(": 01_gmf") for line in said] == [True] * (noted == "7K")
+    assert [line.endswith(": 01_gmf") for line in said] == [True] * (noted == "other 7K")
 
 
 # --- results

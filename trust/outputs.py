@@ -31,7 +31,7 @@ def measure(rounds=10, threads="1,2,4", notebook="", jobs=2):
         threads: numbers of threads that a library may take, one round after another.
         notebook: texts, one of which is in the name of a lesson to run, with commas between them;
             all lessons where empty. The figures of the others stay as they are, also those of
-            lessons whose outputs another processor has stored (`SUMS_BY_CACHE`).
+            lessons whose outputs another processor has stored (`SUMS_BY_PROCESSOR`).
         jobs: lessons at a time.
     """
     from .__main__ import stored
