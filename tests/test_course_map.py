@@ -44,7 +44,7 @@ WORDS = {
     "How long should it take?": "**How long should it take?**",
 }
 MISTAKES = {
-    "the best epoch is picked on the test items": "The paper reports the first",
+    "the best epoch is picked on the test items": "code prints the first",
     "the test items are among the training data": "With the test items in training HR@10 soars",
     "the positive stands among its own candidates": "156 of 6,040 rows",
     "ties decide": "For the constant model the rule",
