@@ -738,7 +738,7 @@ def provenance(results):
 {table(["case", "date", "data", "took", "load before, after"], rows, left=3)}
 
 Load is how many processes ran or waited, on average over a minute, this one among them. Kernels sum
-as on any x86-64 processor (`MKL_CBWR=AVX2`), as in the notebooks; so did those of the limits.
+by AVX2 whatever a processor has (`MKL_CBWR=AVX2`), as in the notebooks; so did those of the limits.
 
 {told}
 """

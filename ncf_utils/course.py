@@ -16,8 +16,8 @@ from .parameters import ParameterError, nearest
 from .results import add_rows, read_records, recorded
 
 # What the kernels of notebooks run with, unless the environment says otherwise: no chatter from
-# TensorFlow and the debugger, the CPU even where there is a GPU, and products that sum in the same
-# order on every x86-64 CPU, so that a stored output comes out again on another machine.
+# TensorFlow and the debugger, the CPU even where there is a GPU, and products by AVX2 also where a
+# CPU has more, so that a stored output comes out again on other machines (not all: see below).
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",
