@@ -4,7 +4,8 @@ import functools
 import os
 from pathlib import Path
 
-from ncf_utils.course import ENVIRONMENT, comparable, processor
+from ncf_utils.course import comparable, processor
+from ncf_utils.kernels import ENVIRONMENT
 
 try:
     from nbval.kernel import RunningKernel

@@ -10,7 +10,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from ncf_utils.course import ENVIRONMENT
+from ncf_utils.kernels import ENVIRONMENT
 from ncf_utils.parameters import nearest
 
 HERE = Path(__file__).parent

@@ -432,7 +432,7 @@ def _first_line(path):
 SOURCES = {
     "he2017": "He et al., 2017",
     "rendle2020": "Rendle et al., 2020",
-    "dacrema2021": "Dacrema et al., 2021",
+    "dacrema2021": "Ferrari Dacrema et al., 2021",
 }
 OURS = "this course"
 # A column of the explorer: its heading, and whether it holds numbers.
@@ -476,16 +476,16 @@ def paper_runs():
     from .report import summary
 
     runs = paper.stored_runs("paper-ncf-ml-1m")
-    tables = {x: summary(paper.vary(runs, x), ["model", x]) for x in _AXES}
+    ways = ("num_negatives", "num_layers")
+    tables = {x: summary(paper.vary(runs, x), ["model", x]) for x in ways}
     tables["num_layers"] = tables["num_layers"].query("model == 'MLP'")
     return tables, paper.levels(paper.stored_runs("baselines-ncf-ml-1m"))
 
 
-_AXES = {"num_negatives": "negatives for each positive", "num_layers": "hidden layers"}
-
-
 def promise_in_words(table, x, levels) -> str:
     """What `promise` draws, in words, from the same numbers."""
+    from . import plots
+
     told = []
     for model, line in table.groupby("model"):
         first, last = line.iloc[0], line.iloc[-1]
@@ -494,7 +494,7 @@ def promise_in_words(table, x, levels) -> str:
             f"with {last[x]:g}"
         )
     told += [f"{name} has {hr:.2f}" for name, (hr, _) in levels.items()]
-    return f"HR@10 on MovieLens-1M by {_AXES[x]}: {', '.join(told)}."
+    return f"HR@10 on MovieLens-1M by {plots.axis_label(x)}: {', '.join(told)}."
 
 
 def promise(table, x, levels, dark=False) -> str:
@@ -530,7 +530,9 @@ def promise(table, x, levels, dark=False) -> str:
             color = _lighter(plots.COLORS[name]) if dark else plots.COLORS[name]
             ax.axhline(hr, ls=":", color=color, label=name)
         ticks = sorted(table[x].unique())
-        ax.set(xlabel=_AXES[x], ylabel="HR@10, 99 candidates", xticks=ticks, ylim=(0, 0.75))
+        ax.set(
+            xlabel=plots.axis_label(x), ylabel="HR@10, 99 candidates", xticks=ticks, ylim=(0, 0.75)
+        )
         handles = ax.get_legend_handles_labels()
         # Two lines in either half, so that the axes are of one size.
         ncols = (len(handles[0]) + 1) // 2
@@ -612,10 +614,6 @@ def _our_rows(folder):
                 "full": "" if full is None else f"{full:.4f}",
                 "more": ", ".join([kind.replace("test", "picked epoch"), *told, _id(path, run)]),
             }
-
-
-def _words(name):
-    return name.replace("_", " ")
 
 
 def _id(path, run):

@@ -18,9 +18,8 @@ def main(arguments=None):
     Args:
         arguments: list of strings; those of the process if None.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         status = options.command(options)
         sys.stdout.flush()
         return status
@@ -53,7 +52,7 @@ def _parser():
         "--jobs", type=_positive, default=1, help="notebooks at a time [%(default)s]"
     )
     course.add_argument(
-        "--cell-timeout", type=int, default=600, help="seconds a cell may take [%(default)s]"
+        "--cell-timeout", type=_positive, default=600, help="seconds a cell may take [%(default)s]"
     )
     _add_parameters(course)
 
@@ -130,16 +129,18 @@ def _add_parameters(parser):
 
 
 def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
 
 
 def _seconds(text):
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError("more than 0")
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
     return seconds
 
 

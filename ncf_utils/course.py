@@ -1,31 +1,21 @@
 """Runs notebooks from outside: the whole course, one with other parameters, or to store outputs."""
 
-import os
 import re
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
-from .kernels import limited, register_engine
+from .files import whole
+from .kernels import kernel_environment, limited, register_engine
 from .parameters import ParameterError, nearest
 from .results import add_rows, read_records, recorded
 
-# What the kernels of notebooks run with, unless the environment says otherwise: no chatter from
-# TensorFlow and the debugger, the CPU even where there is a GPU, and products by AVX2 also where a
-# CPU has more, so that a stored output comes out again on other machines (not all: see below).
-ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "0",
-    "MKL_CBWR": "AVX2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "NCF_DEVICE": "cpu",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-}
 # The order in which a matrix product is summed goes by the processor, and with it the last digits:
 # MKL, in PyTorch, has another for Intel's than for others, also where it is held to AVX2; Eigen, in
 # TensorFlow, sums in blocks that fit the first data cache. `refresh` notes the processor in these
@@ -91,7 +81,7 @@ def find_notebooks(folder, patterns=()):
     return [path for name, path in found.items() if name in chosen or not patterns]
 
 
-def run_notebook(notebook, output, parameters=None, cell_timeout=None):
+def run_notebook(notebook, output, parameters=None, cell_timeout=None, **environment):
     """Execute a notebook with papermill, in its own folder; errors come back, and are not raised.
 
     One that outputs more than `ncf_utils.kernels.MOST_OUTPUT` characters is stopped.
@@ -101,15 +91,20 @@ def run_notebook(notebook, output, parameters=None, cell_timeout=None):
         output: path of the executed copy; written as far as it got, also after an error.
         parameters: dict of name -> value to write over the notebook's own.
         cell_timeout: seconds that one cell may take; no limit if None.
+        **environment: variables for the kernel, beside those of `kernel_environment`.
 
     Returns:
         Outcome.
+
+    Raises:
+        ValueError: the output would take the place of the notebook.
     """
     import nbformat
     import papermill
 
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
-    os.environ.update(ENVIRONMENT | os.environ)
+    if output.exists() and output.samefile(notebook):
+        raise ValueError(f"{output}: is the notebook itself, name another place for the output")
     start = time.perf_counter()
     error = text = ""
     try:
@@ -126,10 +121,13 @@ def run_notebook(notebook, output, parameters=None, cell_timeout=None):
             execution_timeout=cell_timeout,
             extra_arguments=KERNEL_ARGUMENTS,
             progress_bar=False,
+            environment=kernel_environment(**environment),
         )
         text = recorded(nbformat.read(output, as_version=4))[1]
     except Exception as problem:  # whatever goes wrong in one notebook, the others go on
-        executed = nbformat.read(output, as_version=4) if output.exists() else None
+        executed = None
+        with suppress(Exception):  # it may be absent, a folder, or half written
+            executed = nbformat.read(output, as_version=4)
         error = describe(problem, cells_started(executed))
     return Outcome(notebook.stem, time.perf_counter() - start, text, error)
 
@@ -188,9 +186,12 @@ def run_course(notebooks, build, parameters=None, jobs=1, cell_timeout=None, rep
 
     Raises:
         ParameterError: none of the notebooks has a parameter of that name.
+        ValueError: the executed copies would take the place of the notebooks.
     """
     from tqdm import tqdm
 
+    if any(Path(path).resolve().parent == Path(build).resolve() for path in notebooks):
+        raise ValueError(f"{build}: holds the notebooks, name another folder for the copies")
     chosen = _parameters_by_notebook(notebooks, parameters or {})
     start = time.perf_counter()
     pool = ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn"))
@@ -256,14 +257,7 @@ def run_to_results(notebook, output, parameters, results):
     """
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "record.jsonl"
-        before = os.environ.get("NCF_RECORD")
-        os.environ["NCF_RECORD"] = str(lines)
-        try:
-            outcome = run_notebook(notebook, output, parameters)
-        finally:
-            os.environ.pop("NCF_RECORD")
-            if before is not None:
-                os.environ["NCF_RECORD"] = before
+        outcome = run_notebook(notebook, output, parameters, NCF_RECORD=str(lines))
         if outcome.error:
             return outcome
         if not lines.exists():
@@ -286,7 +280,6 @@ def refresh_notebook(notebook, cell_timeout=None):
     from nbclient import NotebookClient
 
     path = Path(notebook)
-    os.environ.update(ENVIRONMENT | os.environ)
     start = time.perf_counter()
     if path.stem in SUMS_BY_PROCESSOR and processor() == "unknown":
         error = "its outputs go by the processor, which this system does not tell"
@@ -305,7 +298,7 @@ def refresh_notebook(notebook, cell_timeout=None):
         resources={"metadata": {"path": str(path.resolve().parent)}},
     )
     try:
-        client.execute()
+        client.execute(env=kernel_environment())
     except Exception as problem:
         error = describe(problem, client.code_cells_executed)
         return Outcome(path.stem, time.perf_counter() - start, error=error)
@@ -318,9 +311,8 @@ def refresh_notebook(notebook, cell_timeout=None):
     if path.stem in SUMS_BY_PROCESSOR:
         content.metadata["processor"] = processor()
     content = widgets_numbered(content, path.stem)
-    part = path.with_name(path.name + ".part")
-    part.write_text(nbformat.writes(content) + "\n", encoding="utf-8", newline="\n")
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(nbformat.writes(content) + "\n", encoding="utf-8", newline="\n")
     return Outcome(path.stem, time.perf_counter() - start, recorded(content)[1])
 
 

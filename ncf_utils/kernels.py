@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
+
+# What the kernels of notebooks run with, unless the environment says otherwise: no chatter from
+# TensorFlow and the debugger, the CPU even where there is a GPU, and products by AVX2 also where a
+# CPU has more, so that a stored output comes out again on other machines (not all of them: see
+# `ncf_utils.course`).
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "MKL_CBWR": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "NCF_DEVICE": "cpu",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+# A kernel works in its notebook's folder, and what the environment says is meant from here.
+_PATHS = "NCF_DATA_DIR", "NCF_CACHE_DIR", "NCF_RECORD"
 
 #: Characters that a notebook may output; what goes beyond stops it.
 MOST_OUTPUT = 20_000_000
@@ -14,6 +30,20 @@ class OutputError(RuntimeError):
 
     def __init__(self):
         super().__init__(f"more than {MOST_OUTPUT / 10**6:g} MB of output")
+
+
+def kernel_environment(**values):
+    """The environment for a kernel: this process's, where that is silent `ENVIRONMENT`.
+
+    Args:
+        **values: variables to set; they count before both.
+
+    Returns:
+        dict of name -> text; the paths in it are absolute.
+    """
+    environment = ENVIRONMENT | os.environ | values
+    paths = {name: environment[name] for name in _PATHS if environment.get(name)}
+    return environment | {name: os.path.abspath(path) for name, path in paths.items()}
 
 
 def limited(client):
@@ -77,7 +107,7 @@ def register_engine():
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(
-            cls, nb_man, kernel_name, *, execution_timeout, extra_arguments, **_
+            cls, nb_man, kernel_name, *, execution_timeout, extra_arguments, environment, **_
         ):
             return client(
                 nb_man,
@@ -85,7 +115,7 @@ def register_engine():
                 timeout=execution_timeout,
                 startup_timeout=120,
                 extra_arguments=extra_arguments,
-            ).execute()
+            ).execute(env=environment)
 
     papermill_engines.register(ENGINE, Engine)
     return ENGINE

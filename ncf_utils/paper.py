@@ -152,18 +152,28 @@ def levels(baselines, *names, kind="test"):
 
     Args:
         baselines: DataFrame, see `stored_runs`.
-        *names: methods; a number of factors may follow, as in ``"BPR 8"``.
+        *names: methods, each once; a number of factors may follow, as in ``"BPR 8"``.
         kind: ``"test"`` or ``"refit"``.
 
     Returns:
-        dict of name -> (HR@10, NDCG@10), means over the seeds of the setting that `picked` picks;
-        ``"Popularity"`` and ``"Random"`` last.
+        dict of method -> (HR@10, NDCG@10), means over the seeds of the setting that `picked`
+        picks; ``"Popularity"`` and ``"Random"`` last.
+
+    Raises:
+        ParameterError: a method has no runs, or none with so many factors, or is named twice.
     """
     found = {}
     for name in names:
         method, _, factors = name.partition(" ")
         rows = baselines[baselines.model.eq(method)]
-        found[method] = rows[rows.num_factors.eq(int(factors))] if factors else rows
+        rows = rows[rows.num_factors.eq(int(factors))] if factors else rows
+        if rows.empty:
+            raise ParameterError(
+                f"there is no run of {name}{nearest(method, set(baselines.model))}"
+            )
+        if method in found:
+            raise ParameterError(f"{method} is named twice")
+        found[method] = rows
     found["Popularity"] = baselines[baselines.model.eq("popularity")]
     found = {name: picked(rows) for name, rows in found.items()}
     values = {
@@ -185,10 +195,16 @@ def published(dataset="ml-1m", source=None):
     Returns:
         DataFrame with columns source, table, model, factors, hidden_layers, pretrained,
         negatives, hr_at_10 and ndcg_at_10.
+
+    Raises:
+        ParameterError: there is no such data set, or no such source.
     """
     import pandas as pd
 
     rows = pd.read_csv(_file("reference", "published.csv"))
+    for column, value in (("dataset", dataset), ("source", source or rows.source[0])):
+        if value not in set(rows[column]):
+            raise ParameterError(f"no {column} {value!r}{nearest(value, set(rows[column]))}")
     rows = rows[rows.dataset.eq(dataset) & (rows.source.eq(source) if source else True)]
     return rows.drop(columns="dataset").reset_index(drop=True)
 

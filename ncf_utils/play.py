@@ -86,7 +86,8 @@ def add_films(directions, titles, plus, minus=(), k=10) -> pd.DataFrame:
 
     Raises:
         DataError: there is no film of that title; the message names the nearest.
-        ValueError: no film is chosen, one is chosen twice, or `k` is out of range.
+        ValueError: no film is chosen, one is chosen twice, they cancel each other, or `k` is out
+            of range.
 
     Example:
         >>> d = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.8, -0.6]])
@@ -105,7 +106,10 @@ def add_films(directions, titles, plus, minus=(), k=10) -> pd.DataFrame:
         raise ValueError(f"k must be at most {len(titles) - len(places)}, not {k}")
     signs = np.array([sign for _, sign in chosen])
     terms = signs * (directions @ directions[places].T)  # (n, films chosen)
-    terms = terms / np.linalg.norm(signs @ directions[places])
+    length = np.linalg.norm(signs @ directions[places])
+    if length < 1e-6:  # of unit vectors: what is left is rounding
+        raise ValueError("the chosen films cancel each other: nothing is left to be near to")
+    terms = terms / length
     cosine = terms.sum(axis=1)
     cosine[places] = -np.inf
     nearest = best(cosine[None, :], k)[0]

@@ -6,8 +6,9 @@ import json
 import re
 from pathlib import Path
 
+from .errors import DataError
 from .parameters import ParameterError, nearest
-from .results import MEASURED, PROVENANCE
+from .results import MEASURED, PROVENANCE, read_rows
 
 #: Column of the results -> how a table or a figure calls it.
 METRICS = {
@@ -24,7 +25,7 @@ _OTHER_MEASURED = re.compile(
 
 
 def print_report(results=(), by=None, figure=None, build="build", report=print):
-    """Report each CSV's configurations, with mean and standard deviation over seeds, and failures.
+    """Report each CSV's configurations, with mean and standard deviation over runs, and failures.
 
     Args:
         results: paths of CSVs; all in ``data/results`` if empty.
@@ -60,9 +61,15 @@ def print_report(results=(), by=None, figure=None, build="build", report=print):
 
 
 def read_results(path):
-    """A results CSV as a DataFrame: numbers as numbers, lists as the text that they are there."""
+    """A results CSV as a DataFrame: numbers as numbers, lists as the text that they are there.
+
+    Raises:
+        DataError: it cannot be read as one; the message names file and line.
+    """
     import pandas as pd
 
+    if not read_rows(path):  # says what is wrong, where anything is
+        raise DataError(f"{path}: holds no runs")
     return pd.read_csv(path)
 
 
@@ -94,8 +101,10 @@ def summary(rows, by):
         by: columns that make a configuration.
 
     Returns:
-        DataFrame: the columns `by`, `seeds`, then ``METRIC`` and ``METRIC_std`` for each of
-        `METRICS` that was measured; NaN where there is no value, or no spread.
+        DataFrame: the columns `by`, then `seeds`, how many there are, and `runs` where a
+        configuration has more runs than seeds, so that more than the seed varies; ``METRIC`` and
+        ``METRIC_std`` for each of `METRICS` that was measured; NaN where there is no value, or no
+        spread.
 
     Raises:
         ParameterError: there is no such column; the message brings the nearest.
@@ -115,6 +124,8 @@ def summary(rows, by):
         rows, by = rows.assign(runs="all"), ["runs"]
     groups = rows.groupby(by, dropna=False, sort=False)
     parts = {"seeds": groups.seed.nunique() if "seed" in rows else groups.size()}
+    if (groups.size() > parts["seeds"]).any() and "runs" not in by:
+        parts["runs"] = groups.size()
     for name in names:
         parts |= {name: groups[name].mean(), f"{name}_std": groups[name].std()}
     table = pd.DataFrame(parts).reset_index()
@@ -164,7 +175,7 @@ def _plain(value):
 
 
 def draw(rows, x, *lines):
-    """HR@10 and NDCG@10 by one column, with a band of one standard deviation over seeds.
+    """HR@10 and NDCG@10 by one column, with a band of one standard deviation over runs.
 
     The numbers are those of the refit where all runs have one, and else of the picked epoch.
 
@@ -206,7 +217,7 @@ def draw(rows, x, *lines):
             spread = group[f"{metric}_std"]
             plots.seed_band(ax, at, group[metric], spread, color=color, label=label)
     for ax, metric in zip(axes, metrics, strict=True):
-        ax.set(xlabel=x.replace("_", " "), ylabel=METRICS[metric])
+        ax.set(xlabel=plots.axis_label(x), ylabel=METRICS[metric])
         if not numeric:
             ax.set_xticks(range(len(ticks)), ticks)
     axes[0].legend(title=", ".join(lines).replace("_", " "), fontsize=8)

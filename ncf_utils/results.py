@@ -16,6 +16,7 @@ from pathlib import Path
 
 from . import __version__
 from .errors import DataError
+from .files import whole
 from .parameters import KINDS
 
 MIME = "application/vnd.ncf.result+json"
@@ -62,10 +63,10 @@ def record(parameters=None, /, *, seconds=None, **values):
     text = _sentence({name: row[name] for name in values})
     rounded = {name: _rounded(value) for name, value in row.items()}
     if path := os.environ.get("NCF_RECORD"):
-        provenance = {"seconds": _plain("seconds", seconds)} | _versions()
+        told = {"seconds": _plain("seconds", seconds), "parameters": list(parameters or {})}
         # One write to a file opened for appending: runs that share a file do not mix lines. A run
         # that is killed while it writes leaves half a line; the next one begins on its own.
-        line = "\n" + json.dumps(row | provenance, allow_nan=False) + "\n"
+        line = "\n" + json.dumps(row | told | _versions(), allow_nan=False) + "\n"
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(file, line.encode())
@@ -211,9 +212,9 @@ def add_rows(path, rows, parameters=()):
 
     Args:
         path: the CSV; made where there is none.
-        rows: dicts of column -> value, as `read_records` returns them.
-        parameters: names of columns that tell runs apart, beside those of `KEY`: the parameters
-            that only the run's notebook has.
+        rows: dicts of column -> value, as `read_records` returns them. What a row lists as its
+            ``"parameters"`` tells runs apart, too, and is no column.
+        parameters: names of more columns that tell runs apart, beside those of `KEY`.
 
     Returns:
         int, the number of rows that the file now holds.
@@ -222,12 +223,13 @@ def add_rows(path, rows, parameters=()):
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = (*KEY, *parameters)
+    own = [name for row in rows for name in row.get("parameters", ())]
+    names = dict.fromkeys([*KEY, *parameters, *own])
     with FileLock(path.with_name(path.name + ".lock")):
         kept = read_rows(path) if path.exists() else []
         place = {row_key(row, names): at for at, row in enumerate(kept)}
         for row in rows:
-            row = {name: _cell(value) for name, value in row.items()}
+            row = {name: _cell(value) for name, value in row.items() if name != "parameters"}
             at = place.setdefault(row_key(row, names), len(kept))
             kept[at : at + 1] = [row]
         columns = list(dict.fromkeys([*COLUMNS, *(name for row in kept for name in row)]))
@@ -278,12 +280,8 @@ def _cell(value):
 def write_whole(path, text):
     """Write a text file so that it is there whole or not at all, in a folder made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _replace_csv(path, columns, rows):

@@ -14,8 +14,8 @@ import threading
 import time
 from pathlib import Path
 
-from .course import ENVIRONMENT, KERNEL_ARGUMENTS, cells_started, describe
-from .kernels import OutputError, limited
+from .course import KERNEL_ARGUMENTS, cells_started, describe
+from .kernels import OutputError, kernel_environment, limited
 from .results import read_records
 
 # Runs share a machine: each gets one core, and is as fast beside others as alone.
@@ -210,12 +210,9 @@ def _register_engine():
 
 
 def _environment(record):
-    environment = ENVIRONMENT | {SIDE_BY_SIDE: "1"} | os.environ | ONE_THREAD
-    environment["NCF_RECORD"] = str(record)
+    environment = {SIDE_BY_SIDE: "1"} | kernel_environment(**ONE_THREAD, NCF_RECORD=str(record))
     # Dask has its workers give memory back at once; training would ask for it in each step anew.
     environment.pop("MALLOC_TRIM_THRESHOLD_", None)
-    if folder := environment.get("NCF_DATA_DIR"):
-        environment["NCF_DATA_DIR"] = os.path.abspath(folder)  # the kernel works elsewhere
     return environment
 
 

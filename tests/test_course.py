@@ -176,6 +176,34 @@ def test_a_file_that_is_no_notebook_fails_alone(tmp_path):
     assert not stale.exists(), "an older run's notebook must not pass for this one's"
 
 
+def test_an_output_never_takes_the_place_of_its_notebook(folder, capfd):
+    path = folder / "00_plain.ipynb"
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="is the notebook itself"):
+        run_notebook(path, folder / ".." / folder.name / path.name)
+    assert main(["course", "--notebooks", str(folder), "--build", str(folder)]) == 2
+    assert "holds the notebooks" in capfd.readouterr().err
+    assert path.read_bytes() == before
+    (folder / "taken.ipynb").mkdir()
+    assert run_notebook(path, folder / "taken.ipynb").error  # comes back, and is not raised
+
+
+@pytest.mark.parametrize("run", [lambda path: run_notebook(path, "out.ipynb"), refresh_notebook])
+def test_paths_of_the_environment_are_meant_from_here(tmp_path, monkeypatch, run):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NCF_DATA_DIR", "mine")
+    monkeypatch.setenv("NCF_RECORD", "runs.jsonl")
+    monkeypatch.delenv("NCF_DEVICE", raising=False)
+    source = (
+        "import os; from ncf_utils import record; assert os.environ['NCF_DEVICE'] == 'cpu'\n"
+        "record(there=os.path.isdir(os.environ['NCF_DATA_DIR']))"
+    )
+    assert not run(write_notebook(tmp_path / "notebooks" / "a.ipynb", source)).error
+    [row] = read_records("runs.jsonl")
+    assert row["there"] is True and "NCF_DEVICE" not in os.environ  # nor is it left behind
+
+
 def test_a_bad_parameter_is_one_clear_line(folder, tmp_path):
     outcome = run_notebook(folder / "01_gmf.ipynb", tmp_path / "o.ipynb", {"num_factors": -1})
     assert outcome.error == (
@@ -417,6 +445,37 @@ def test_a_run_that_fails_or_records_nothing_leaves_no_row(folder, tmp_path, cap
         assert main([*run, "--results", str(table)]) == 1
         assert said in capsys.readouterr().out
     assert not table.exists()
+
+
+def test_runs_that_differ_by_a_parameter_of_their_own_are_two_rows(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "notebooks" / "a.ipynb"
+    write_notebook(path, "from ncf_utils import record\nrecord({'l2': l2})", parameters="l2 = 1")
+    for l2 in (1, 2, 2):
+        command = ["run", str(path), str(tmp_path / "out.ipynb"), "-p", "l2", str(l2)]
+        assert main([*command, "--results", str(tmp_path / "ran.csv")]) == 0
+    monkeypatch.setenv("NCF_RECORD", str(tmp_path / "runs.jsonl"))
+    for l2 in (1, 2, 2):
+        record({"l2": l2})
+    records = str(tmp_path / "runs.jsonl")
+    assert main(["collect", records, "--results", str(tmp_path / "collected.csv")]) == 0
+    for name in ("ran.csv", "collected.csv"):
+        rows = read_rows(tmp_path / name)
+        assert [row["l2"] for row in rows] == ["1", "2"] and "parameters" not in rows[0]
+
+
+@pytest.mark.parametrize(
+    "arguments, fault",
+    [
+        (["course", "--jobs", "x"], "expected a whole number of at least 1, found 'x'"),
+        (["course", "--cell-timeout", "-5"], "expected a whole number of at least 1, found '-5'"),
+        (["sweep", "g", "--timeout", "y"], "expected a number above 0, found 'y'"),
+        (["sweep", "g", "--timeout", "0"], "expected a number above 0, found '0'"),
+    ],
+)
+def test_a_number_that_is_none_is_named(capsys, arguments, fault):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert fault in capsys.readouterr().err
 
 
 def test_collect_adds_the_files_that_runs_have_written(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """The paper's towers, its stored runs, and the published numbers."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -140,3 +141,16 @@ def test_levels_are_means_over_seeds_with_chance_last():
     assert levels["BPR"] == pytest.approx((0.55, 0.35)) and levels["Popularity"] == (0.45, 0.25)
     gains = [1 / np.log2(rank + 2) if rank < 10 else 0 for rank in range(100)]
     assert levels["Random"] == pytest.approx((0.1, np.mean(gains)))
+    for names, fault in {
+        ("BRP",): "there is no run of BRP; did you mean 'BPR'",
+        ("BPR 32",): "there is no run of BPR 32",
+        ("BPR 8", "BPR 16"): "BPR is named twice",
+    }.items():
+        with pytest.raises(ParameterError, match=re.escape(fault)):
+            paper.levels(pd.DataFrame(rows).assign(validation_ndcg=0.3), *names)
+
+
+@pytest.mark.parametrize("asked", [("ml1m",), ("ml-1m", "he2016")])
+def test_published_numbers_that_there_are_not_are_an_error(asked):
+    with pytest.raises(ParameterError, match="did you mean 'ml-1m'|did you mean 'he2017'"):
+        paper.published(*asked)

@@ -111,6 +111,12 @@ def test_what_cannot_be_added_is_named(directions):
         play.add_films(directions, TITLES, ["up"], k=8)
 
 
+def test_films_that_cancel_each_other_have_no_neighbours():
+    twice = np.array([[0.6, 0.8], [0.6, 0.8], [1.0, 0.0]])
+    with pytest.raises(ValueError, match="cancel each other"):
+        play.add_films(twice, ["A", "B", "C"], plus=["A"], minus=["B"], k=1)
+
+
 def test_the_bars_are_the_parts(directions):
     table = play.add_films(directions, TITLES, ["up", "heat"], ["alien"], k=5)
     (ax,) = play.draw_sum(table).axes

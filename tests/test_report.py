@@ -48,6 +48,24 @@ def test_mean_and_standard_deviation_over_seeds(path):
     assert "refit_hr" not in table
 
 
+def test_runs_of_one_seed_are_not_taken_for_seeds(tmp_path):
+    rows = [{"seed": 0, "learning_rate": rate, "test_hr": rate} for rate in (0.1, 0.2)]
+    add_rows(tmp_path / "r.csv", [{"model": "GMF"} | row for row in rows])
+    table = summary(read_results(tmp_path / "r.csv"), ["model"])
+    assert table[["seeds", "runs"]].values.tolist() == [[1, 2]]
+    assert "runs" not in summary(read_results(tmp_path / "r.csv"), ["learning_rate"])
+
+
+@pytest.mark.parametrize(
+    "text, fault", [("", ": holds no runs"), ("a,b\n1\n", ", line 2: expected 2 fields, found 1")]
+)
+def test_a_file_that_holds_no_results_is_named(tmp_path, capsys, text, fault):
+    path = tmp_path / "r.csv"
+    path.write_text(text)
+    assert main(["report", str(path)]) == 2
+    assert capsys.readouterr().err == f"ncf: {path}{fault}\n"
+
+
 def test_lists_come_by_length_and_then_by_size(tmp_path):
     layers = [[], [8], [16], [32, 8], [128, 8], [64, 32, 8]]
     add_rows(tmp_path / "r.csv", [{"hidden_layers": each, "test_hr": 0.5} for each in layers[::-1]])
@@ -103,7 +121,7 @@ def test_the_figure_shows_each_mean_and_a_band_of_one_standard_deviation(path):
     figure = draw(read_results(path), "num_negatives", "model")
     hr, ndcg = figure.axes
     assert hr.get_ylabel() == "HR@10" and ndcg.get_ylabel() == "NDCG@10"
-    assert hr.get_xlabel() == "num negatives"
+    assert hr.get_xlabel() == "negatives for each positive"
     labels = [text.get_text() for text in hr.get_legend().get_texts()]
     assert labels == ["GMF (1 seeds)", "MLP (1-2 seeds)"]
     mlp = hr.get_lines()[-1] if len(hr.get_lines()[-1].get_xdata()) == 3 else hr.get_lines()[1]
