@@ -142,7 +142,7 @@ def test_levels_are_means_over_seeds_with_chance_last():
     gains = [1 / np.log2(rank + 2) if rank < 10 else 0 for rank in range(100)]
     assert levels["Random"] == pytest.approx((0.1, np.mean(gains)))
     for names, fault in {
-        ("BRP",): "there is no run of BRP; did you mean 'BPR'",
+        ("BRP",): "there is no run of BRP",
         ("BPR 32",): "there is no run of BPR 32",
         ("BPR 8", "BPR 16"): "BPR is named twice",
     }.items():
