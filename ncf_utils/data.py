@@ -84,7 +84,8 @@ class Interactions:
             time: number (n,), or None where the pairs are in order already.
 
         Raises:
-            DataError: lengths differ, an index is out of range, or a pair comes twice.
+            DataError: lengths differ, an index is out of range, a pair comes twice, or a time is
+                NaN.
 
         >>> Interactions.from_pairs([0, 0], [5, 3], 1, 6, time=[20, 10]).item.tolist()
         [3, 5]
@@ -308,7 +309,8 @@ def load_dataset(
     than `min_interactions` interactions stays in training only, and `notes` counts such users.
 
     Then one training interaction of each evaluated user who has two or more is held out for
-    validation. All choices are drawn from `seed`, each from a stream of its own.
+    validation; where nobody has, `validation` is None, and `notes` says so. All choices are drawn
+    from `seed`, each from a stream of its own.
 
     Test candidates are drawn from the items that the user never touched, or are those that the
     paper's files bring. Validation candidates are drawn from what the user touched neither in
@@ -391,14 +393,12 @@ def _read(name, data_dir, download, mirrors):
     data_dir = _data_dir(data_dir)
     path, prefix, verified = _find(name, data_dir, download, mirrors)
     files = readers.Files(path)
-    prefixes = [prefix] if prefix else files.prefixes()
-    if len(prefixes) > 1:
-        raise DataError(f"{path}: expected one data set, found {', '.join(prefixes)}: name one")
+    prefix = _one_prefix(files, prefix)
     num_users, num_items, count = SIZES.get(name, (None, None, None))
     folder = path if path.is_dir() else path.parent
 
-    if prefixes:
-        raw, items = _read_paper(name, files, prefixes[0], num_users, num_items, folder, data_dir)
+    if prefix is not None:
+        raw, items = _read_paper(name, files, prefix, num_users, num_items, folder, data_dir)
     else:
         ratings = readers.ratings_file(files)
         if ratings is None:
@@ -421,6 +421,16 @@ def _read(name, data_dir, download, mirrors):
         )
         raise DataError(f"{path}: expected {expected}, as in the published {name}, found {found}")
     return raw, items
+
+
+def _one_prefix(files, prefix):
+    """Return the prefix that was named or is the only one, or None where there is none."""
+    prefixes = [prefix] if prefix else files.prefixes()
+    if len(prefixes) > 1:
+        raise DataError(
+            f"{files.path}: expected one data set, found {', '.join(prefixes)}: name one"
+        )
+    return prefixes[0] if prefixes else None
 
 
 def _read_paper(name, files, prefix, num_users, num_items, folder, data_dir):
@@ -486,12 +496,10 @@ def _find(name, data_dir, download, mirrors):
         folder = folder or downloads.download(name, mirrors)
         archive = folder / f"{name}.zip"
         return archive if archive.is_file() else folder, None, True
-    path = Path(name)
-    if (name and _is_folder(path)) or _is_archive(path):
-        return path, None, False
-    if any(os.path.isfile(name + end) for end in readers.PAPER):
-        return path.parent, path.name, False
-    if len(path.parts) > 1:
+    found = _at_path(name)
+    if found is not None:
+        return *found, False
+    if len(Path(name).parts) > 1:
         raise DataError(
             f"data set {name!r}: expected a folder, a zip archive or a file prefix, found none"
         )
@@ -502,11 +510,22 @@ def _find(name, data_dir, download, mirrors):
 
 
 def known_names(data_dir=None) -> list[str]:
-    """Return the names in `DATASETS` and those of the folders in `data_dir` (or NCF_DATA_DIR)."""
+    """Return the names in `DATASETS` and those that `data_dir` (or NCF_DATA_DIR) adds to them.
+
+    These are the names of its folders, and of its zip archives without the ending.
+    """
     data_dir = _data_dir(data_dir)
     found = sorted(data_dir.iterdir()) if data_dir and _is_folder(data_dir) else []
-    own = [path.name for path in found if _is_folder(path)]
-    return [*DATASETS, *(name for name in own if name not in DATASETS)]
+    own = [path.name for path in found if _is_folder(path) or _is_archive(path)]
+    return list(dict.fromkeys([*DATASETS, *(name.removesuffix(".zip") for name in own)]))
+
+
+def is_here(name, data_dir=None) -> bool:
+    """Whether `load_dataset` would find something in `data_dir` (or NCF_DATA_DIR) or at a path.
+
+    Nothing is read or downloaded: what is wrong with what is there is for `load_dataset` to say.
+    """
+    return _given(name, _data_dir(data_dir)) is not None or _at_path(name) is not None
 
 
 # os.path says no where pathlib raises: of a name that is too long, or holds a NUL.
@@ -526,6 +545,16 @@ def _given(name, data_dir):
     for path in (folder / f"{name}.zip", folder / name, folder, data_dir / f"{name}.zip"):
         if _is_folder(path) or _is_archive(path):
             return path
+    return None
+
+
+def _at_path(name):
+    """Return (folder or archive, file prefix or None) where `name` is a path to it, or None."""
+    path = Path(name)
+    if (name and _is_folder(path)) or _is_archive(path):
+        return path, None
+    if any(os.path.isfile(name + end) for end in readers.PAPER):
+        return path.parent, path.name
     return None
 
 
@@ -594,6 +623,8 @@ def _split(name, raw, items, num_candidates, validation, seed, min_interactions)
         history, held_out = _hold_out_validation(
             history, test.user, validation, num_candidates, seed
         )
+        if held_out is None:
+            notes.append("no validation items: no evaluated user has two training interactions")
     return Dataset(
         name,
         raw.num_users,
@@ -609,8 +640,10 @@ def _split(name, raw, items, num_candidates, validation, seed, min_interactions)
 
 
 def _hold_out_validation(history, users, how, num_candidates, seed):
-    """Take one training interaction away from each user who has two or more."""
+    """Take one training interaction away from each user who has two or more, if anybody has."""
     counts = history.user_counts()[users]
+    if not (counts >= 2).any():
+        return history, None
     if how == "random":
         chance = np.random.default_rng([seed, PICK_VALIDATION]).random(len(users))
         position = (chance * counts).astype(np.int64)

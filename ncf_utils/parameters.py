@@ -7,7 +7,6 @@ into one line that says what is allowed, before anything is trained with it.
 
 import ast
 import difflib
-import os
 import reprlib
 
 from .errors import OneLineError
@@ -96,12 +95,12 @@ def optional(kind):
 
 def dataset_name(value):
     """Kind: a name that `load_dataset` knows, or a path."""
-    from .data import known_names
+    from .data import is_here, known_names
 
     names = known_names()
     if isinstance(value, str) and value.strip():
         # What is wrong with a path is for load_dataset to say.
-        if value in names or "/" in value or "\\" in value or os.path.exists(value):
+        if value in names or "/" in value or "\\" in value or is_here(value):
             return value
     raise ValueError(f"one of {', '.join(map(repr, names))}, or a path{nearest(value, names)}")
 

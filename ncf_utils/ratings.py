@@ -42,6 +42,7 @@ def load_ratings(
     """
     import pandas as pd
 
+    data._check_whole("seed", seed, 0)
     if name == "synthetic":
         raw = data._synthetic(seed, synthetic)
         starts = np.searchsorted(raw.user, np.arange(raw.num_users))
@@ -65,12 +66,12 @@ def load_ratings(
 
 def _read(files, prefix):
     """Return user index, item index, rating and time, in the order of the files."""
-    prefixes = [prefix] if prefix else files.prefixes()
-    if not prefixes:
+    prefix = data._one_prefix(files, prefix)
+    if prefix is None:
         user_id, item_id, rating, time = readers.read_ratings(files)
         return readers.dense(user_id)[1], readers.dense(item_id)[1], rating, time
     parts = []
-    for name in (prefixes[0] + end for end in readers.PAPER[:2]):
+    for name in (prefix + end for end in readers.PAPER[:2]):
         content, label = files.read(name), files.label(name)
         parts.append(readers.parse_table(content, label, readers.COLUMNS, "\t"))
     return [np.concatenate(column) for column in zip(*parts, strict=True)]

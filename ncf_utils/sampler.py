@@ -77,20 +77,35 @@ class NegativeSampler:
         """Draw one negative for each entry of `user`.
 
         Args:
-            user: integer array of any shape.
+            user: integer array of any shape, 0 <= user < num_users.
 
         Returns:
             int32 array of the same shape: items that the user has not touched in training.
 
         Raises:
-            ValueError: one of them has touched every item; the message names the user.
+            IndexError: a user is out of range.
+            ValueError: they are no integers, or one of them has touched every item; the message
+                names the user.
         """
         user = np.asarray(user)
+        shape, user = user.shape, self._checked(user.ravel())
         if self.strategy == "all":  # the only one that takes such users
             self._check_missing(np.unique(user))
         if self.strategy == "popularity":
-            return self._sample_by_popularity(user.ravel()).reshape(user.shape)
-        return self._seen.sample_missing(self._rng, user.ravel()).reshape(user.shape)
+            return self._sample_by_popularity(user).reshape(shape)
+        return self._seen.sample_missing(self._rng, user).reshape(shape)
+
+    def _checked(self, user):
+        """Return users as int32: after user 127, int8 would have no next one."""
+        if user.size == 0:  # an empty list comes as floats
+            return user.astype(np.int32)
+        if not np.issubdtype(user.dtype, np.integer):
+            raise ValueError(f"user must be integers, not {user.dtype}")
+        num_users = self.train.num_users
+        for one in (user.min(), user.max()):
+            if not 0 <= one < num_users:
+                raise IndexError(f"user: expected 0 <= user < {num_users}, found {one}")
+        return user.astype(np.int32, copy=False)
 
     def epoch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One epoch's training instances, shuffled, with fresh negatives.

@@ -20,13 +20,25 @@ def time_order(user, time=None) -> np.ndarray:
     Returns:
         int64 (n,), positions to index the interactions with.
 
+    Raises:
+        DataError: a time is NaN, or there is not one for each interaction.
+
     >>> time_order([1, 0, 1, 1], [5, 9, 3, 5]).tolist()
     [1, 2, 0, 3]
     """
     user = np.asarray(user)
     if time is None:
         return np.argsort(user, kind="stable")
+    _check_time(user, time)
     return np.lexsort((np.asarray(time), user))  # stable: equal times keep the order of the file
+
+
+def _check_time(user, time):
+    time = np.asarray(time)
+    if time.shape != user.shape:
+        raise DataError(f"time {time.shape} and user {user.shape}: expected equal 1-D shapes")
+    if len(missing := np.flatnonzero(time != time)):  # NaN differs from itself, and sorts last
+        raise DataError(f"time[{missing[0]}]: expected a number, found {time[missing[0]]}")
 
 
 def leave_one_out(user, time=None, min_interactions=3) -> np.ndarray:
@@ -54,12 +66,6 @@ def leave_one_out(user, time=None, min_interactions=3) -> np.ndarray:
     if min_interactions < 2:
         raise DataError(f"min_interactions: expected 2 or more, found {min_interactions}")
     user = np.asarray(user)
-    if time is not None:
-        time = np.asarray(time)
-        if time.shape != user.shape:
-            raise DataError(f"time {time.shape} and user {user.shape}: expected equal 1-D shapes")
-        if len(missing := np.flatnonzero(time != time)):  # NaN differs from itself
-            raise DataError(f"time[{missing[0]}]: expected a number, found {time[missing[0]]}")
     order = time_order(user, time)
     _, first, count = np.unique(user[order], return_index=True, return_counts=True)
     enough = count >= min_interactions

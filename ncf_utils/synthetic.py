@@ -37,13 +37,17 @@ class Truth:
         """Return the chance that each user picks each item: the best possible scores.
 
         Args:
-            user: int (n,).
-            item: int (n,).
+            user: int, of any shape.
+            item: int, of any shape that broadcasts with that of `user`.
 
         Returns:
-            float32 (n,), usable wherever a model's score function is.
+            float32, of the broadcast shape; so `evaluate` takes this function as it takes a model.
+
+        >>> truth = synthetic_truth(num_users=5, num_items=7, rank=2)
+        >>> truth.score([[0], [4]], [[1, 2, 6]]).shape
+        (2, 3)
         """
-        return np.einsum("nk,nk->n", self.user_factors[user], self.item_factors[item])
+        return np.einsum("...k,...k->...", self.user_factors[user], self.item_factors[item])
 
 
 def synthetic_truth(num_users=1000, num_items=500, rank=8, seed=0) -> Truth:
@@ -56,13 +60,14 @@ def synthetic_truth(num_users=1000, num_items=500, rank=8, seed=0) -> Truth:
         num_users: int >= 1.
         num_items: int >= 1.
         rank: int >= 1, number of tastes, the rank of the matrix of chances.
-        seed: int; `load_dataset("synthetic", seed=...)` draws from the truth of the same seed.
+        seed: int >= 0; `load_dataset("synthetic", seed=...)` draws from the truth of the same seed.
 
     Raises:
-        DataError: a size is not a whole number from 1.
+        DataError: a size is not a whole number from 1, or `seed` is none from 0.
     """
     for name, value in (("num_users", num_users), ("num_items", num_items), ("rank", rank)):
-        _check_size(name, value, 1)
+        _check_whole(name, value, 1)
+    _check_whole("seed", seed, 0)
     rng = np.random.default_rng([seed, 10])
     # Small Dirichlet parameters: most users have one or two tastes, most items serve as few.
     user_factors = _dirichlet(rng, num_users, rank)
@@ -83,25 +88,25 @@ def synthetic_interactions(
 
     Args:
         num_users: int >= 1.
-        num_items: int >= 8.
+        num_items: int >= 12, of which each user's three interactions are a quarter.
         num_interactions: int, from 3 x num_users to num_users x num_items / 4.
         rank: int >= 1.
-        seed: int.
+        seed: int >= 0.
 
     Returns:
         user and item, int32 (num_interactions,), by user; a user's items in a random order, which
         counts as their order in time.
 
     Raises:
-        DataError: a size is out of its range.
+        DataError: a size or `seed` is out of its range.
 
     >>> user, item = synthetic_interactions(num_users=10, num_items=40, num_interactions=60)
     >>> len(user), len(set(zip(user.tolist(), item.tolist())))
     (60, 60)
     """
-    _check_size("num_users", num_users, 1)
-    _check_size("num_items", num_items, 8)
-    _check_size("num_interactions", num_interactions, FEWEST * num_users)
+    _check_whole("num_users", num_users, 1)
+    _check_whole("num_items", num_items, 4 * FEWEST)
+    _check_whole("num_interactions", num_interactions, FEWEST * num_users)
     if num_interactions > num_users * num_items // 4:
         raise DataError(
             f"num_interactions: expected {num_users * num_items // 4:,} at most (a quarter of "
@@ -113,7 +118,7 @@ def synthetic_interactions(
     return _draw_pairs(truth, counts, rng)
 
 
-def _check_size(name, value, least):
+def _check_whole(name, value, least):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise DataError(f"{name}: expected a whole number from {least}, found {value!r}")
 

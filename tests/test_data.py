@@ -15,7 +15,8 @@ import pytest
 
 import ncf_utils.data as data_module
 import ncf_utils.synthetic as synthetic
-from ncf_utils.data import DATASETS, DataError, load_dataset
+from ncf_utils.data import DATASETS, DataError, known_names, load_dataset
+from ncf_utils.metrics import evaluate
 from ncf_utils.synthetic import synthetic_interactions, synthetic_truth
 
 
@@ -207,6 +208,19 @@ def test_folders_of_data_dir_are_near_names_too(tmp_path):
     assert load_dataset("our-clicks", data_dir=tmp_path, num_candidates=3).num_users == 3
 
 
+def test_archives_of_data_dir_are_names_without_their_ending(tmp_path):
+    for name in ("our-clicks", "ml-1m"):
+        (tmp_path / f"{name}.zip").write_bytes(data_files.zipped(data_files.PAPER))
+    (tmp_path / "our-clicks").mkdir()  # there already, as ml-1m is: no name comes twice
+    (tmp_path / "notes.txt").write_text("no data set")
+    assert known_names(tmp_path) == [*DATASETS, "our-clicks"]
+    (tmp_path / "our-clicks").rmdir()
+    assert known_names(tmp_path) == [*DATASETS, "our-clicks"]
+    with pytest.raises(DataError, match="did you mean our-clicks?"):
+        load_dataset("our-click", data_dir=tmp_path)
+    assert load_dataset("our-clicks", data_dir=tmp_path, num_candidates=3).num_users == 3
+
+
 def test_paths(tmp_path, monkeypatch):
     data_files.write(tmp_path / "toys", data_files.PAPER)
     monkeypatch.chdir(tmp_path / "toys")
@@ -306,6 +320,11 @@ def test_synthetic_truth_is_low_rank():
     assert (values[:4] > 1e-3).all() and (values[4:] < 1e-8).all()
     users, items = np.array([0, 5, 79]), np.array([59, 0, 7])
     assert np.allclose(truth.score(users, items), chances[users, items])
+    # As `evaluate` asks: each user with their own candidates, and each with every item.
+    own = np.array([[59, 3], [0, 8], [7, 7]])
+    assert np.allclose(truth.score(users[:, None], own), chances[users[:, None], own])
+    assert np.allclose(truth.score(users[:, None], np.arange(60)[None]), chances[users])
+    assert truth.score(5, 7) == pytest.approx(chances[5, 7])
 
 
 def test_synthetic_popularity_is_zipf():
@@ -333,11 +352,8 @@ def test_synthetic_truth_is_a_ceiling():
     data = load_dataset("synthetic", num_users=2000, num_items=800, num_interactions=40_000, seed=4)
     truth, other = synthetic_truth(2000, 800, seed=4), synthetic_truth(2000, 800, seed=5)
     counts = data.train.item_counts()
-    rates = []
-    for score in (truth.score, lambda user, item: counts[item], other.score):
-        positive = score(data.test.user, data.test.item)
-        rivals = score(np.repeat(data.test.user, 99), data.test.negatives.ravel()).reshape(-1, 99)
-        rates.append(((rivals >= positive[:, None]).sum(axis=1) < 10).mean())
+    scores = truth.score, lambda user, item: counts[item], other.score
+    rates = [evaluate(score, data).hr for score in scores]
     assert rates[0] > rates[1] + 0.05
     assert rates[1] > rates[2] + 0.2
 
@@ -372,7 +388,7 @@ def test_synthetic_draws_what_was_asked(monkeypatch, rounds):
     ("sizes", "message"),
     [
         ({"num_users": 0}, "num_users: expected a whole number from 1, found 0"),
-        ({"num_items": 5}, "num_items: expected a whole number from 8, found 5"),
+        ({"num_items": 11}, "num_items: expected a whole number from 12, found 11"),
         ({"rank": 1.5}, "rank: expected a whole number from 1, found 1.5"),
         ({"num_interactions": 100}, "num_interactions: expected a whole number from 3000"),
         ({"num_interactions": 10**9}, "num_interactions: expected 125,000 at most"),
@@ -382,3 +398,17 @@ def test_synthetic_draws_what_was_asked(monkeypatch, rounds):
 def test_synthetic_bad_sizes(sizes, message):
     with pytest.raises(DataError, match=message):
         load_dataset("synthetic", **sizes)
+
+
+def test_synthetic_fewest_items():
+    """Three interactions of each user are at most a quarter of twelve items, and of no fewer."""
+    user, item = synthetic_interactions(5, 12, 15)
+    assert np.bincount(user).tolist() == [3] * 5 and item.max() < 12
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", None, True])
+def test_synthetic_bad_seed(seed):
+    message = f"seed: expected a whole number from 0, found {seed!r}"
+    for draw in (synthetic_truth, synthetic_interactions):
+        with pytest.raises(DataError, match=message):
+            draw(seed=seed)

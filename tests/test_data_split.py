@@ -98,10 +98,13 @@ def test_split(history, min_interactions, validation, seed):
     }
     assert train == sorted(train, key=lambda pair: (pair[0], when[pair]))
 
-    if validation is not None:
-        enough = [u for u in evaluated if counts[u] >= 3]
+    enough = [u for u in evaluated if counts[u] >= 3]
+    if validation is None or not enough:
+        assert data.validation is None
+        assert len(data.notes) == (len(evaluated) < NUM_USERS) + (validation is not None)
+    else:
         assert data.validation.user.tolist() == enough
-    if validation == "last":
+    if validation == "last" and enough:
         for u, i in held_out[1]:
             assert when[u, i] == sorted(when[p] for p in pairs if p[0] == u)[-2]
 
@@ -113,6 +116,19 @@ def test_split(history, min_interactions, validation, seed):
     assert np.array_equal(
         refit.train.user_counts(), np.bincount(refit.train.user, minlength=NUM_USERS)
     )
+
+
+@pytest.mark.parametrize("validation", ["random", "last"])
+def test_where_nobody_keeps_two_interactions_there_is_no_validation(validation):
+    """An empty one would be evaluated, and there is nothing to average."""
+    user, item = np.repeat(np.arange(NUM_USERS), 2), np.tile([3, 8], NUM_USERS)
+    data = split(user, item, None, min_interactions=2, validation=validation)
+    assert data.validation is None and len(data.test) == len(data.train) == NUM_USERS
+    assert data.notes == ("no validation items: no evaluated user has two training interactions",)
+    assert split(user, item, None, min_interactions=2, validation=None).notes == ()
+    # One user with three is enough.
+    data = split(np.append(user, 4), np.append(item, 5), None, min_interactions=2)
+    assert data.validation.user.tolist() == [4] and data.notes == ()
 
 
 @given(histories(), st.integers(1, 6), st.integers(0, 99))
@@ -229,13 +245,17 @@ def test_leave_one_out_of_very_little(user, time, expected):
     "time, message",
     [
         ([1.0, np.nan], r"time\[1\]: expected a number, found nan"),
-        ([1], "expected equal 1-D shapes"),
+        ([1], r"time \(1,\) and user \(2,\): expected equal 1-D shapes"),
+        (5, "expected equal 1-D shapes"),
     ],
 )
-def test_leave_one_out_needs_a_time_for_each(time, message):
+def test_each_interaction_needs_a_time(time, message):
     """NaN would come last in the order, and be held out as the latest."""
+    for what in (time_order, leave_one_out):
+        with pytest.raises(DataError, match=message):
+            what([0, 0], time)
     with pytest.raises(DataError, match=message):
-        leave_one_out([0, 0], time)
+        Interactions.from_pairs([0, 0], [1, 2], num_users=1, num_items=3, time=time)
 
 
 def test_more_users_than_a_block():

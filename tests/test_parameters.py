@@ -3,9 +3,11 @@
 import json
 import math
 
+import data_files
 import nbformat
 import pytest
 
+from ncf_utils.data import load_dataset
 from ncf_utils.errors import DataError
 from ncf_utils.parameters import (
     KINDS,
@@ -115,6 +117,37 @@ def test_a_dataset_may_be_a_folder_that_exists(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
     assert check_parameters({"dataset": "mine"}) == {"dataset": "mine"}
+
+
+def test_a_dataset_may_be_whatever_load_dataset_finds_here(tmp_path, monkeypatch):
+    data_dir, here = tmp_path / "data", tmp_path / "here"
+    data_files.write(data_dir, {"clicks.zip": data_files.zipped(data_files.PAPER)})
+    data_files.write(here, data_files.PAPER | {"plain.txt": b"", "mine.zip": b""})
+    (here / "mine.zip").write_bytes((data_dir / "clicks.zip").read_bytes())
+    monkeypatch.setenv("NCF_DATA_DIR", str(data_dir))
+    monkeypatch.chdir(here)
+    # By the name of an archive, an archive, and the prefix of files in the working folder.
+    for name in ("clicks", "clicks.zip", "mine.zip", "toy"):
+        assert check_parameters({"dataset": name}) == {"dataset": name}
+        assert load_dataset(name, num_candidates=2, download=False).num_users == 3
+    for name in ("plain.txt", "to", "mine", "nul\0", "x" * 300):
+        with pytest.raises(ParameterError, match="^dataset = .*expected one of 'ml-latest-small'"):
+            check_parameters({"dataset": name})
+        with pytest.raises(DataError, match="unknown data set"):
+            load_dataset(name, download=False)
+    with pytest.raises(ParameterError, match="'clicks', or a path; did you mean 'clicks'?"):
+        check_parameters({"dataset": "click"})
+
+
+def test_a_dataset_is_looked_for_and_not_read(tmp_path, monkeypatch):
+    """What is wrong with it is for `load_dataset` to say, which names the file and the line."""
+    data_files.write(tmp_path, {"clicks.zip": b"no archive", "toy.train.rating": b"no ratings"})
+    monkeypatch.setenv("NCF_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("clicks", "toy"):
+        assert check_parameters({"dataset": name}) == {"dataset": name}
+    monkeypatch.setenv("NCF_DATA_DIR", str(tmp_path / "nowhere"))
+    assert check_parameters({"dataset": "toy"}) == {"dataset": "toy"}
 
 
 @pytest.mark.parametrize("name, value, allowed", BAD)

@@ -1,5 +1,6 @@
 """`load_ratings` against the files themselves, and against what `load_dataset` makes of them."""
 
+import data_files
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,3 +64,21 @@ def test_an_argument_that_means_nothing_is_an_error():
         load_ratings("ml-latest-small", rank=3)
     with pytest.raises(DataError, match="did you mean ml-latest-small"):
         load_ratings("ml-latest-smal")
+
+
+@pytest.mark.parametrize("load", [load_ratings, load_dataset])
+def test_of_several_data_sets_in_a_folder_one_has_to_be_named(tmp_path, load):
+    """The two never speak of different data sets."""
+    other = {name.replace("toy", "game"): text for name, text in data_files.PAPER.items()}
+    data_files.write(tmp_path, data_files.PAPER | other)
+    with pytest.raises(DataError, match="expected one data set, found game, toy: name one"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["synthetic", "ml-latest-small"])
+@pytest.mark.parametrize("seed", [-1, 0.5, "0"])
+def test_a_bad_seed_is_named(name, seed):
+    message = f"seed: expected a whole number from 0, found {seed!r}"
+    for load in (load_ratings, load_dataset):
+        with pytest.raises(DataError, match=message):
+            load(name, seed=seed)

@@ -410,6 +410,42 @@ def test_bad_strategy_is_named(train, strategy):
         NegativeSampler(train, strategy=strategy)
 
 
+@pytest.mark.parametrize("strategy", ["uniform", "popularity", "all"])
+@pytest.mark.parametrize("user", [-1, 5, 2**40])
+def test_a_user_who_is_none_is_named(train, path, strategy, user):
+    """User -1 is no way to say the last one."""
+    sampler = NegativeSampler(train, strategy=strategy)
+    for users in (user, [0, user], [[1, user, 3]]):
+        with pytest.raises(IndexError, match=f"user: expected 0 <= user < 5, found {user}$"):
+            sampler.sample(users)
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity", "all"])
+@pytest.mark.parametrize(
+    ("user", "kind"), [([0.0, 1.0], "float64"), ([True], "bool"), (["0"], "<U1"), (None, "object")]
+)
+def test_users_who_are_no_integers_are_named(train, strategy, user, kind):
+    with pytest.raises(ValueError, match=f"user must be integers, not {kind}"):
+        NegativeSampler(train, strategy=strategy).sample(user)
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity", "all"])
+def test_of_no_users_there_are_no_negatives(train, strategy):
+    item = NegativeSampler(train, strategy=strategy).sample([])
+    assert item.dtype == np.int32 and item.shape == (0,)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, np.uint64])
+def test_any_integers_name_users(path, dtype):
+    """User 127 is the last that int8 can hold: the one after them would be no user."""
+    train = interactions([{0}] * 200, 3)
+    user = np.full(500, 127, np.int32)
+    drawn = NegativeSampler(train, seed=1).sample(user.astype(dtype))
+    assert np.array_equal(drawn, NegativeSampler(train, seed=1).sample(user))
+    assert 0 not in drawn
+
+
 def test_all_strategy_has_no_groups(train):
     with pytest.raises(ValueError, match="no groups"):
         NegativeSampler(train, strategy="all").epoch_groups()
