@@ -7,21 +7,18 @@ parsed anew, and one that cannot be written is not written.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
 import os
-import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from ncf_utils.files import part_of
 from ncf_utils.readers import Raw
 
 FORMAT = 2  # raise it when what is stored, or how a file is read, changes
-ABANDONED = 3600  # seconds after which nobody writes to a part any more
 ARRAYS = ("item", "indptr", "test_user", "test_item", "negatives", "user_ids", "item_ids")
 
 
@@ -113,18 +110,6 @@ def _unpack(stored):
         item_ids=arrays.get("item_ids"),
         notes=tuple(stored["notes"].tolist()),
     )
-
-
-def part_of(path: Path) -> Path:
-    """Return where a file is written before it takes its name, which is no other process's place.
-
-    What processes that were killed have left there long ago is removed.
-    """
-    for old in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > ABANDONED:
-                old.unlink()
-    return path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
 
 
 def _write(place, key, raw):

@@ -16,6 +16,7 @@ the gradients, the step, the evaluation, the checkpoint.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import math
 import os
@@ -36,10 +37,19 @@ from torch.func import functional_call
 
 from ncf_utils.allocation import keep_freed_memory
 from ncf_utils.data import Dataset, HeldOut, Interactions, load_dataset
+from ncf_utils.files import whole
 from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
 from ncf_utils.torch_device import choose_device
-from ncf_utils.torch_ncf import LOSS_FUNCTIONS, MODELS, make_optimizer, save
+from ncf_utils.torch_ncf import (
+    LOSS_FUNCTIONS,
+    MODELS,
+    _denormals_flushed,
+    _one_thread,
+    _write_tensors,
+    make_optimizer,
+    save,
+)
 from ncf_utils.training import LOSSES, OPTIMIZERS, Fit, check_choice, check_number, groups_per_step
 
 ITEMS = ("replicated", "sharded")
@@ -54,21 +64,18 @@ def process_group():
 
     NCCL carries what is on GPUs, where each rank of this machine has one; Gloo the rest.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a core a rank, as in `torch_ncf.fit`
-    torch.set_flush_denormal(True)
-    keep_freed_memory()
-    backend = "gloo"
-    if _device().type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-        backend = "cpu:gloo,cuda:nccl"
-    store, rank, world_size = _meeting_place()
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
-        torch.set_num_threads(threads)
+    with _one_thread(), _denormals_flushed():  # a core a rank, as in `torch_ncf.fit`
+        keep_freed_memory()
+        backend = "gloo"
+        if _device().type == "cuda":
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+            backend = "cpu:gloo,cuda:nccl"
+        store, rank, world_size = _meeting_place()
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
+        try:
+            yield
+        finally:
+            dist.destroy_process_group()
 
 
 def _meeting_place():
@@ -497,31 +504,25 @@ class Checkpoint:
             history: list of rows for JSON, the same on all ranks.
             tensors: this rank's tensors by name.
             chance: the state of this rank's random numbers, for JSON.
-        """
-        from safetensors.torch import save_file
 
-        epoch, metadata = history[-1]["epoch"], {"chance": json.dumps(chance)}
-        _write_whole(self._file(epoch), lambda path: save_file(tensors, path, metadata))
+        Raises:
+            OSError: a file cannot be written.
+        """
+        epoch = history[-1]["epoch"]
+        file = self._file(epoch)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _write_tensors(tensors, file, {"chance": json.dumps(chance)})
         dist.barrier()  # now the files of all ranks are whole
         if self.rank == 0:
             text = json.dumps({"run": self.run, "history": history}, indent=1)
-            _write_whole(self.folder / "manifest.json", lambda path: path.write_text(text))
+            with whole(self.folder / "manifest.json") as part:
+                part.write_text(text)
             for old in self.folder.glob("epoch-*"):
                 if int(old.name.removeprefix("epoch-")) < epoch:
                     shutil.rmtree(old)
 
     def _file(self, epoch):
         return self.folder / f"epoch-{epoch}" / f"rank-{self.rank}.safetensors"
-
-
-def _write_whole(path, write):
-    """Write a file that takes its name when all of it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    write(partial)
-    with open(partial, "rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _pack(shard, optimizer, best) -> dict[str, torch.Tensor]:
@@ -583,6 +584,7 @@ def fit_distributed(
         num_negatives, epochs, learning_rate, optimizer, loss, patience, evaluate_test: as in `fit`.
         batch_size: training instances in a step, all ranks together.
         seed: of negatives, order and dropout; each rank's own are drawn from it and its number.
+            PyTorch's global generator, which dropout draws from, is seeded in each epoch.
         progress: print a line an epoch, on rank 0.
 
     Returns:
@@ -593,6 +595,7 @@ def fit_distributed(
     Raises:
         ValueError: an argument is out of range, or the checkpoint is of another run.
         FloatingPointError: the loss is no longer a number.
+        OSError: the checkpoint cannot be written.
     """
     import pandas as pd
 
@@ -675,11 +678,11 @@ def fit_distributed(
         if kept:
             kept.write(history, _pack(shard, step, best), chance.bit_generator.state)
 
-    whole = shard.gather(best)
+    model = shard.gather(best)
     if kept and rank == 0:
-        save(whole, kept.folder / "model.safetensors")
+        save(model, kept.folder / "model.safetensors")
     history = pd.DataFrame(history)
-    return Fit(whole, history, picked, float(history.seconds.sum()))
+    return Fit(model, history, picked, float(history.seconds.sum()))
 
 
 def _picked(history):
@@ -705,10 +708,14 @@ def main(arguments=None):
     add("--loss", choices=LOSSES)
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
     config = {k: given.pop(k) for k in ("num_factors", "hidden_layers") if k in given}
-    config["seed"] = given.get("seed", 0)
+    model = given.pop("model")
     try:
+        for option in config:
+            if option not in inspect.signature(MODELS[model]).parameters:
+                raise ValueError(f"--{option.replace('_', '-')} is not for {model}")
+        config["seed"] = given.get("seed", 0)
         with process_group():
-            fit_distributed(given.pop("model"), load_dataset(given.pop("dataset")), config, **given)
+            fit_distributed(model, load_dataset(given.pop("dataset")), config, **given)
     except (ValueError, FloatingPointError, OSError) as error:
         print(f"ncf_utils.distributed: {error}", file=sys.stderr)
         return 2

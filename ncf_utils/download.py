@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncf_utils.cache import cache_folder, part_of
+from ncf_utils.cache import cache_folder
 from ncf_utils.errors import DataError
+from ncf_utils.files import part_of
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 PAPER = "https://raw.githubusercontent.com/hexiangnan/neural_collaborative_filtering/master/Data/"

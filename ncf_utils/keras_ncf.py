@@ -19,6 +19,7 @@ import numpy as np
 from keras import layers, ops
 
 from ncf_utils.data import Dataset
+from ncf_utils.files import whole
 from ncf_utils.sampler import IN_GROUPS
 from ncf_utils.training import (
     LOSSES,
@@ -412,7 +413,8 @@ def fit(
             trained already, such as `NeuMF.from_pretrained`: more training may spoil it. `epochs`
             may then be 0.
         seed: seed of the negatives and of the order of the batches; dropout follows the model's
-            seed. The same seed gives both frameworks the same batches.
+            seed. The same seed gives both frameworks the same batches. The global generators of
+            Python, NumPy and Keras's backend are seeded with it too, and stay so.
         evaluate_test: also record the test metrics of every epoch.
         progress: show a progress bar.
         device: where to train, such as ``"cpu"`` or ``"cuda"``; None takes the one that the
@@ -472,7 +474,7 @@ def fit(
 
 def _device_scope(name):
     """Keras's scope of the device `name`; Keras writes "gpu" where PyTorch has "cuda"."""
-    if name is None:
+    if not name:
         return nullcontext()
     kind, _, index = name.lower().replace("cuda", "gpu").partition(":")
     # TensorFlow would quietly take the CPU for a device that is not there.
@@ -629,17 +631,22 @@ def save(model, path):
         path: the file to write, `*.keras`.
 
     Raises:
-        ValueError: the name does not end with `.keras`.
+        ValueError: the name does not end with `.keras`, or `load` could not make the model again: a
+            subclass of the three must be registered (`keras.saving.register_keras_serializable`).
+        OSError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"path must end with .keras, not {path.name!r}")
-    partial = path.with_name(path.stem + ".partial.keras")
-    try:
-        model.save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    kind = type(model)
+    known = keras.saving.get_registered_object(keras.saving.get_registered_name(kind))
+    if not isinstance(model, _Recommender) or known is None:
+        raise ValueError(
+            "model must be a GMF, MLP or NeuMF of keras_ncf, or of a class registered with Keras "
+            f"that is derived from one, not a {kind.__module__}.{kind.__qualname__}"
+        )
+    with whole(path, suffix=".keras") as part:  # Keras goes by the name's end
+        model.save(part)
 
 
 def load(path):

@@ -185,6 +185,17 @@ def _indices(name, values, size):
     return values
 
 
+def _finite(name, values):
+    """`values` as an array of finite floats."""
+    try:
+        values = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers, not {values!r}") from None
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, found {values[~np.isfinite(values)][0]}")
+    return values
+
+
 def fold_in(
     vectors, positives, *, start=None, bias=0.0, num_negatives=4, missing=None, l2=0.3
 ) -> np.ndarray:
@@ -211,7 +222,8 @@ def fold_in(
 
     Raises:
         IndexError: a positive is out of range.
-        ValueError: a shape does not fit, a positive comes twice, or a number is out of range.
+        ValueError: a shape does not fit, a positive comes twice, or a number is out of range or not
+            finite.
 
     Source: He et al., Neural Collaborative Filtering, WWW 2017, equation 7, for one user; Newton's
     method as in Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.3.
@@ -220,7 +232,7 @@ def fold_in(
         >>> fold_in(np.eye(3), [0], num_negatives=2).round(2)
         array([ 0.59, -0.59, -0.59])
     """
-    V = np.asarray(vectors, dtype=float)
+    V = _finite("vectors", vectors)
     if V.ndim != 2:
         raise ValueError(f"vectors must have shape (n, K), not {V.shape}")
     positives = np.atleast_1d(_indices("positives", positives, len(V)))
@@ -228,11 +240,18 @@ def fold_in(
         raise ValueError("positives holds an index twice")
     check_number("num_negatives", num_negatives, 0)
     check_number("l2", l2, 0, strict=True)
-    start = np.zeros(V.shape[1]) if start is None else np.asarray(start, dtype=float)
+    # A copy: without positives it is what is returned.
+    start = np.zeros(V.shape[1]) if start is None else _finite("start", start).copy()
     if start.shape != V.shape[1:]:
         raise ValueError(f"start must have shape {V.shape[1:]}, not {start.shape}")
     if missing is None:
         missing = num_negatives * len(positives) / max(1, len(V) - len(positives))
+    bias, missing = _finite("bias", bias), _finite("missing", missing)
+    for name, each in (("bias", bias), ("missing", missing)):
+        if each.shape not in ((), (len(V),)):
+            raise ValueError(f"{name} must be a number or have shape ({len(V)},), not {each.shape}")
+    if (missing < 0).any():
+        raise ValueError(f"missing must be at least 0, not {missing.min()}")
     weight, label = np.empty(len(V)), np.zeros(len(V))
     weight[:] = missing
     weight[positives] = label[positives] = 1

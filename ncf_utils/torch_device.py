@@ -22,13 +22,13 @@ def choose_device(device=None) -> torch.device:
 
     Args:
         device: a name such as ``"cpu"`` or ``"cuda:1"``; None takes what the environment variable
-            ``NCF_DEVICE`` names, else a CUDA device if there is one, else the CPU.
+            ``NCF_DEVICE`` names, else a CUDA device if there is one, else the CPU. Empty is unset.
 
     Raises:
         ValueError: there is no such device here.
     """
     name = device or os.environ.get("NCF_DEVICE")
-    if name is None:
+    if not name:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(name)

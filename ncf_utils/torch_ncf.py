@@ -12,7 +12,6 @@ import itertools
 import json
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ncf_utils.data import Dataset
+from ncf_utils.files import whole
 from ncf_utils.sampler import IN_GROUPS
 from ncf_utils.torch_device import DeviceRanks, DeviceSampler, choose_device, is_accelerator
 from ncf_utils.training import (
@@ -371,13 +371,14 @@ def fit(
             trained already, such as `NeuMF.from_pretrained`: more training may spoil it. `epochs`
             may then be 0.
         seed: seed of the negatives, the order of the batches and dropout. The same seed gives both
-            frameworks the same batches.
+            frameworks the same batches. Dropout draws from PyTorch's global generator: it is seeded
+            here, and what the caller draws from it afterwards follows from this seed too.
         evaluate_test: also record the test metrics of every epoch.
         progress: show a progress bar.
         device: where to train, such as ``"cpu"`` or ``"cuda"``; None takes the one that the
             environment variable ``NCF_DEVICE`` names, else a GPU if there is one. On a GPU the
             whole epoch stays there, and the negatives are other ones than on the CPU. The model
-            comes back to where it was.
+            comes back to where it was, after an error too.
 
     Returns:
         A `Fit`: the model, its history, the picked epoch, the seconds.
@@ -391,35 +392,34 @@ def fit(
     check_choice("strategy", strategy, IN_GROUPS)
     seed = check_number("seed", seed, 0, integer=True)
     check_average(average)
-    home, device = _device_of(model), choose_device(device)
-    model.to(device)  # before the optimiser takes hold of the weights
-    torch.manual_seed(seed)  # dropout
-    step = make_optimizer(optimizer, model.parameters(), learning_rate)
-    loss_function = LOSS_FUNCTIONS[loss]
-    penalty = getattr(model, "penalty", lambda: 0.0)
-    ranked = model  # whose weights are ranked and kept: the model's, or their moving average
-    if average is not None:
-        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
-        ranked = averaged.module
-    on_device = {}
-    if is_accelerator(device):
-        on_device = _on_device(ranked, dataset, num_negatives, strategy, seed, device)
+    device = choose_device(device)
+    with _moved(model, device):  # before the optimiser takes hold of the weights
+        torch.manual_seed(seed)  # dropout
+        step = make_optimizer(optimizer, model.parameters(), learning_rate)
+        loss_function = LOSS_FUNCTIONS[loss]
+        penalty = getattr(model, "penalty", lambda: 0.0)
+        ranked = model  # whose weights are ranked and kept: the model's, or their moving average
+        if average is not None:
+            averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
+            ranked = averaged.module
+        on_device = {}
+        if is_accelerator(device):
+            on_device = _on_device(ranked, dataset, num_negatives, strategy, seed, device)
 
-    def train_epoch(user, item):
-        model.train()
-        groups, total = groups_per_step(batch_size, num_negatives), 0.0
-        user, item = torch.as_tensor(user).to(device), torch.as_tensor(item).to(device)
-        for u, i in zip(user.split(groups), item.split(groups), strict=True):
-            step.zero_grad()
-            batch_loss = loss_function(model(u, i)) + penalty()
-            batch_loss.backward()
-            step.step()
-            if ranked is not model:
-                averaged.update_parameters(model)
-            total += batch_loss.detach().double() * len(u)
-        return float(total) / len(user)
+        def train_epoch(user, item):
+            model.train()
+            groups, total = groups_per_step(batch_size, num_negatives), 0.0
+            user, item = torch.as_tensor(user).to(device), torch.as_tensor(item).to(device)
+            for u, i in zip(user.split(groups), item.split(groups), strict=True):
+                step.zero_grad()
+                batch_loss = loss_function(model(u, i)) + penalty()
+                batch_loss.backward()
+                step.step()
+                if ranked is not model:
+                    averaged.update_parameters(model)
+                total += batch_loss.detach().double() * len(u)
+            return float(total) / len(user)
 
-    try:
         with _one_thread(), _denormals_flushed():
             return run_epochs(
                 model,
@@ -438,8 +438,6 @@ def fit(
                 progress=progress,
                 **on_device,
             )
-    finally:
-        model.to(home)
 
 
 def _on_device(model, dataset, num_negatives, strategy, seed, device):
@@ -454,6 +452,17 @@ def _on_device(model, dataset, num_negatives, strategy, seed, device):
 
 def _device_of(model):
     return next((weight.device for weight in model.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _moved(model, device):
+    """Have a model on a device; it comes home also where its training is refused or breaks off."""
+    home = _device_of(model)
+    try:
+        model.to(device)
+        yield
+    finally:
+        model.to(home)
 
 
 @contextmanager
@@ -579,21 +588,39 @@ def save(model, path):
         path: the file to write, usually `*.safetensors`.
 
     Raises:
+        ValueError: the model is of another class, a subclass perhaps: `load` could not make it.
+        OSError: the file cannot be written.
+    """
+    kind = type(model)
+    if MODELS.get(kind.__name__) is not kind:
+        raise ValueError(
+            "model must be a GMF, MLP or NeuMF of torch_ncf, not a "
+            f"{kind.__module__}.{kind.__qualname__}"
+        )
+    _write_tensors(
+        model.state_dict(), path, {"model": kind.__name__, "config": json.dumps(model.config)}
+    )
+
+
+def _write_tensors(tensors, path, metadata):
+    """Write a safetensors file, whole or not at all.
+
+    Args:
+        tensors: tensors by name.
+        path: the file to write; one that is there is replaced.
+        metadata: strings by name.
+
+    Raises:
         OSError: the file cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    metadata = {"model": type(model).__name__, "config": json.dumps(model.config)}
     try:
-        save_file(model.state_dict(), partial, metadata)
-        partial.replace(path)
+        with whole(path) as part:
+            save_file(tensors, part, metadata)
     except SafetensorError as error:  # a disk that is full, and the like
         raise OSError(f"{path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from reference_models import small_dataset
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ncf_utils import distributed, torch_ncf
@@ -192,7 +193,7 @@ def rank_killed(folder):
         manifest = kept / "manifest.json"
         epoch = json.loads(manifest.read_text())["history"][-1]["epoch"] if manifest.exists() else 0
         (folder / f"start-{restart}.json").write_text(json.dumps(epoch))
-    train_step, replace_file, calls = distributed.train_step, Path.replace, []
+    train_step, replace_file, calls = distributed.train_step, os.replace, []
 
     def step_or_die(*arguments):
         calls.append(1)
@@ -200,13 +201,13 @@ def rank_killed(folder):
             os.kill(os.getpid(), signal.SIGKILL)
         return train_step(*arguments)
 
-    def replace_or_die(path, target):
-        if restart == 1 and path.name == "manifest.json.partial":
-            if json.loads(path.read_text())["history"][-1]["epoch"] == 3:
+    def replace_or_die(part, target):
+        if restart == 1 and Path(target).name == "manifest.json":
+            if json.loads(Path(part).read_text())["history"][-1]["epoch"] == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return replace_file(path, target)
+        return replace_file(part, target)
 
-    distributed.train_step, Path.replace = step_or_die, replace_or_die
+    distributed.train_step, os.replace = step_or_die, replace_or_die
     fit_distributed(dataset=small_dataset(), checkpoint=kept, **RUN)
 
 
@@ -296,13 +297,36 @@ def test_a_rank_takes_one_core_the_loopback_and_one_framework(exact):
     assert said_by(exact)["modules"] == []
 
 
-def test_a_group_gives_the_threads_back():
+@pytest.fixture
+def settings():
+    """Two threads, and small numbers as they are; returns a function that tells both."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    with process_group():
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
+    torch.set_flush_denormal(False)
+    yield lambda: (torch.get_num_threads(), bool(np.nextafter(0, 1) * 1.0 == 0))
     torch.set_num_threads(before)
+    torch.set_flush_denormal(False)
+
+
+def test_a_group_gives_back_the_threads_and_the_small_numbers(settings):
+    assert settings() == (2, False)
+    with process_group():
+        assert settings() == (1, True)
+    assert settings() == (2, False)
+    with pytest.raises(ZeroDivisionError), process_group():
+        raise ZeroDivisionError
+    assert settings() == (2, False)
+
+
+@pytest.mark.parametrize("what", ["_device", "_meeting_place", "dist.init_process_group"])
+def test_a_group_that_cannot_be_joined_gives_them_back_too(settings, monkeypatch, what):
+    def fails(*_, **__):
+        raise ConnectionError
+
+    monkeypatch.setattr(f"ncf_utils.distributed.{what}", fails)
+    with pytest.raises(ConnectionError), process_group():
+        pass
+    assert settings() == (2, False)
 
 
 def test_restarts_on_several_machines_need_a_new_store(monkeypatch):
@@ -430,6 +454,8 @@ def test_a_killed_rank_changes_nothing(exact):
     files = sorted(
         str(path.relative_to(exact / "killed")) for path in (exact / "killed").rglob("*.*")
     )
+    part, *files = files  # of the killed manifest: nobody knows yet that it is abandoned
+    assert part.startswith(".manifest.json.") and part.endswith(".part")
     shards = [f"epoch-4/rank-{rank}.safetensors" for rank in (0, 1)]
     assert files == [*shards, "manifest.json", "model.safetensors"]
 
@@ -571,6 +597,63 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     arguments = ["--dataset", "ml-latest-smal", "--checkpoint", str(tmp_path)]
     assert distributed.main(arguments) == 2
     assert "did you mean ml-latest-small?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model, option", [("GMF", "--hidden-layers"), ("MLP", "--num-factors")])
+def test_the_command_refuses_an_option_of_another_model(tmp_path, capsys, model, option):
+    arguments = ["--dataset", "synthetic", "--model", model, option, "8", "--epochs", "1"]
+    assert distributed.main([*arguments, "--checkpoint", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"ncf_utils.distributed: {option} is not for {model}\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "model, options",
+    [
+        ("GMF", {"num_factors": 3}),
+        ("MLP", {"hidden_layers": [6, 4]}),
+        ("NeuMF", {"num_factors": 3, "hidden_layers": [6, 4]}),
+    ],
+)
+def test_the_command_gives_a_model_its_options(tmp_path, monkeypatch, model, options):
+    monkeypatch.setattr(distributed, "load_dataset", lambda name: small_dataset())
+    arguments = ["--dataset", "small", "--model", model, "--epochs", "1"]
+    for name, value in options.items():
+        arguments += [f"--{name.replace('_', '-')}", *map(str, np.ravel(value))]
+    assert distributed.main([*arguments, "--checkpoint", str(tmp_path)]) == 0
+    loaded = torch_ncf.load(tmp_path / "model.safetensors")
+    assert type(loaded) is MODELS[model] and options.items() <= loaded.config.items()
+
+
+def test_half_a_file_of_a_rank_is_removed(tmp_path, monkeypatch):
+    """safetensors removes it itself from 0.8 on; before, it lay there."""
+
+    def disk_full(tensors, file, metadata):
+        Path(file).write_text("half")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", disk_full)
+    with pytest.raises(OSError, match="rank-0.safetensors cannot be written: No space left"):
+        fit_one(tmp_path, epochs=1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["epoch-1"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path, monkeypatch, capsys):
+    import resource
+
+    monkeypatch.setattr(distributed, "load_dataset", lambda name: small_dataset())
+    arguments = ["--dataset", "small", "--epochs", "1", "--checkpoint", str(tmp_path)]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        assert distributed.main(arguments) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capsys.readouterr().err
+    assert said.startswith("ncf_utils.distributed: ") and "Traceback" not in said
+    assert "rank-0.safetensors cannot be written: " in said
+    assert [path.name for path in tmp_path.rglob("*")] == ["epoch-1"]
 
 
 def test_the_command_trains_as_well_as_one_process(tmp_path, ml_latest_small):

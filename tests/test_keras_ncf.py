@@ -188,6 +188,57 @@ def test_a_checkpoint_must_be_named_keras(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class MyGMF(keras_ncf.GMF):
+    """A reader's own, which Keras does not know."""
+
+
+@keras.saving.register_keras_serializable("test_keras_ncf")
+class KnownGMF(keras_ncf.GMF):
+    pass
+
+
+@keras.saving.register_keras_serializable("test_keras_ncf")
+class KnownStack(keras.Sequential):
+    pass
+
+
+@pytest.mark.parametrize(
+    "make_it, kind",
+    [
+        (lambda: MyGMF(3, 5), "test_keras_ncf.MyGMF"),
+        (lambda: KnownStack([keras.Input((1,))]), "KnownStack"),
+        (lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), "Sequential"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, make_it, kind):
+    path = tmp_path / "model.keras"
+    path.write_text("before")
+    with pytest.raises(ValueError, match=f"a GMF, MLP or NeuMF of keras_ncf, .*, not a .*{kind}$"):
+        keras_ncf.save(make_it(), path)
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_class_that_keras_knows_is_saved_and_loaded(tmp_path):
+    keras_ncf.save(KnownGMF(3, 5), tmp_path / "model.keras")
+    assert type(keras_ncf.load(tmp_path / "model.keras")) is KnownGMF
+
+
+def test_two_savers_of_one_path_do_not_meet(tmp_path, monkeypatch):
+    """The second begins and ends while the first one writes."""
+    path, second, save = tmp_path / "model.keras", make(keras_ncf, "MLP"), keras.Model.save
+
+    def interrupted(model, file):
+        save(model, file)
+        monkeypatch.setattr(keras.Model, "save", save)
+        keras_ncf.save(second, path)
+        assert type(keras_ncf.load(path)) is keras_ncf.MLP
+
+    monkeypatch.setattr(keras.Model, "save", interrupted)
+    keras_ncf.save(make(keras_ncf, "GMF"), path)
+    assert type(keras_ncf.load(path)) is keras_ncf.GMF
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
     path, trace = tmp_path / "model.keras", str(tmp_path / "was-run")
     inputs = keras.Input((1,))

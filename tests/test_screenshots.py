@@ -1,12 +1,13 @@
 """The README's pictures: all there, small, and none that nobody shows."""
 
 import re
+import threading
 
 import pytest
 from PIL import Image
 
 from ncf_utils.cli import main
-from ncf_utils.screenshots import COLORS, PARTS, SHOTS, find_chromium
+from ncf_utils.screenshots import COLORS, PARTS, SHOTS, find_chromium, served
 
 
 def test_the_readme_shows_every_picture_with_words_for_it(root):
@@ -35,3 +36,12 @@ def test_what_is_missing_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "none"))
     with pytest.raises(FileNotFoundError, match="none is no program"):
         find_chromium()
+
+
+def test_a_server_ends_with_an_error_too(tmp_path):
+    before = set(threading.enumerate())
+    with pytest.raises(ZeroDivisionError), served(tmp_path):
+        (listening,) = set(threading.enumerate()) - before
+        raise ZeroDivisionError
+    listening.join(timeout=10)
+    assert not listening.is_alive()

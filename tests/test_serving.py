@@ -221,7 +221,9 @@ def test_fold_in_has_the_loss_that_training_has_on_average(dataset):
 
 def test_fold_in_without_positives_stays_at_the_start():
     start = np.array([0.3, -0.2])
-    assert np.array_equal(fold_in(np.ones((4, 2)), [], start=start), start)
+    found = fold_in(np.ones((4, 2)), [], start=start)
+    assert np.array_equal(found, start)
+    found += 1  # the caller's own may be the mean vector of everybody
     assert np.array_equal(fold_in(np.ones((4, 2)), []), np.zeros(2))
     assert start.tolist() == [0.3, -0.2]
 
@@ -246,6 +248,17 @@ def test_fold_in_stands_numbers_of_any_size():
         ({"start": np.ones(3)}, r"start must have shape \(2,\), not \(3,\)"),
         ({"l2": 0}, "l2 must be above 0"),
         ({"num_negatives": -1}, "num_negatives must be at least 0"),
+        ({"vectors": [[1, 2], [3, np.nan], [5, 6], [7, 8]]}, "vectors must be finite, found nan"),
+        ({"vectors": "abc"}, "vectors must hold numbers, not 'abc'"),
+        ({"start": [0, np.inf]}, "start must be finite, found inf"),
+        ({"bias": np.nan}, "bias must be finite, found nan"),
+        ({"bias": [0, 0, -np.inf, 0]}, "bias must be finite, found -inf"),
+        ({"bias": [0.5]}, r"bias must be a number or have shape \(4,\), not \(1,\)"),
+        ({"bias": np.ones((4, 1))}, r"bias must be .* shape \(4,\), not \(4, 1\)"),
+        ({"missing": -1}, "missing must be at least 0, not -1.0"),
+        ({"missing": [1, 1, -0.5, 1]}, "missing must be at least 0, not -0.5"),
+        ({"missing": np.nan}, "missing must be finite, found nan"),
+        ({"missing": np.ones(3)}, r"missing must be .* shape \(4,\), not \(3,\)"),
     ],
 )
 def test_fold_in_refuses(change, message):

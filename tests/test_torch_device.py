@@ -120,8 +120,11 @@ def test_the_device_is_chosen_by_argument_then_environment(monkeypatch):
     assert choose_device("cpu") == CPU
     with pytest.raises(ValueError, match="device 'nowhere' cannot be used here"):
         choose_device()
+    usual = "cuda" if torch.cuda.is_available() else "cpu"
+    monkeypatch.setenv("NCF_DEVICE", "")  # as unset, like an empty NCF_DATA_DIR
+    assert choose_device().type == usual
     monkeypatch.delenv("NCF_DEVICE")
-    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device().type == usual
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -139,6 +142,14 @@ def test_keras_names_a_missing_device(dataset):
     model = keras_ncf.GMF(dataset.num_users, dataset.num_items)
     with pytest.raises(ValueError, match="device 'gpu:7' cannot be used here; there is .*cpu:0"):
         keras_ncf.fit(model, dataset, device="gpu:7", progress=False)
+
+
+def test_keras_takes_an_empty_device_for_none(dataset, monkeypatch):
+    from ncf_utils import keras_ncf
+
+    monkeypatch.setenv("NCF_DEVICE", "")
+    model = keras_ncf.GMF(dataset.num_users, dataset.num_items)
+    assert len(keras_ncf.fit(model, dataset, epochs=1, progress=False).history) == 2
 
 
 @gpu

@@ -124,7 +124,96 @@ def test_fit_takes_any_module():
     assert fit.picked.validation_ndcg > fit.history.validation_ndcg[0] + 0.1
 
 
+# --- a model on another device -------------------------------------------------------------------
+
+
+@pytest.fixture
+def moves(monkeypatch):
+    """Where `fit` moves a model to from the CPU: seen from its calls, without another device."""
+    monkeypatch.setattr(torch_ncf, "choose_device", lambda device: torch.device("meta"))
+    moves = []
+    monkeypatch.setattr(torch_ncf.GMF, "to", lambda model, device: moves.append(device.type))
+    return moves
+
+
+@pytest.mark.parametrize("wrong", [{"optimizer": "lbfgs"}, {"learning_rate": 0}])
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_a_model_comes_home_where_an_argument_is_refused(moves, wrong, average):
+    data = small_dataset()
+    model = torch_ncf.GMF(data.num_users, data.num_items)
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        torch_ncf.fit(model, data, average=average, progress=False, **wrong)
+    assert moves in ([], ["meta", "cpu"])
+
+
+def test_a_model_comes_home_where_there_are_no_negatives(moves):
+    """Found out by the sampler, which is made on the device."""
+    data = small_dataset()
+    with pytest.raises(ValueError, match="num_negatives must be"):
+        torch_ncf.fit(torch_ncf.GMF(data.num_users, data.num_items), data, num_negatives=0)
+    assert moves in ([], ["meta", "cpu"])
+
+
+def test_a_model_comes_home_from_half_the_way(moves, monkeypatch):
+    """A GPU that is too small takes some of the weights."""
+
+    def move(model, device):
+        moves.append(device.type)
+        if device.type == "meta":
+            raise torch.OutOfMemoryError("too small")
+
+    monkeypatch.setattr(torch_ncf.GMF, "to", move)
+    data = small_dataset()
+    with pytest.raises(torch.OutOfMemoryError):
+        torch_ncf.fit(torch_ncf.GMF(data.num_users, data.num_items), data, progress=False)
+    assert moves == ["meta", "cpu"]
+
+
 # --- checkpoints ---------------------------------------------------------------------------------
+
+
+class MyGMF(torch_ncf.GMF):
+    """A reader's own, which the name in a file would not lead to."""
+
+
+class Namesake(MyGMF):
+    pass
+
+
+Namesake.__name__ = "GMF"
+
+
+@pytest.mark.parametrize(
+    "make_it, kind",
+    [
+        (lambda: MyGMF(3, 5), "MyGMF"),
+        (lambda: Namesake(3, 5), "Namesake"),
+        (lambda: nn.Linear(2, 1), "Linear"),
+        (lambda: BiasOnly(5), "BiasOnly"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, make_it, kind):
+    path = tmp_path / "model.safetensors"
+    path.write_text("before")
+    with pytest.raises(ValueError, match=rf"a GMF, MLP or NeuMF of torch_ncf, not a .*\.{kind}$"):
+        torch_ncf.save(make_it(), path)
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_two_savers_of_one_path_do_not_meet(tmp_path, monkeypatch):
+    """The second begins and ends while the first one writes."""
+    path, second = tmp_path / "model.safetensors", make(torch_ncf, "MLP")
+
+    def interrupted(tensors, file, metadata):
+        save_file(tensors, file, metadata)
+        monkeypatch.setattr("safetensors.torch.save_file", save_file)
+        torch_ncf.save(second, path)
+        assert type(torch_ncf.load(path)) is torch_ncf.MLP
+
+    monkeypatch.setattr("safetensors.torch.save_file", interrupted)
+    torch_ncf.save(make(torch_ncf, "GMF"), path)
+    assert type(torch_ncf.load(path)) is torch_ncf.GMF
+    assert list(tmp_path.iterdir()) == [path]
 
 
 class Evil:
