@@ -216,7 +216,7 @@ def disks(trials):
             except OSError as error:
                 require("a.safetensors cannot be written" in str(error), repr(error))
             require(torch_ncf.load(folder / "a.safetensors").config["num_users"] == 9, "was lost")
-            require(not any("partial" in name for name in files_in(folder)), "a part is left")
+            require(not any(".part" in name for name in files_in(folder)), "a part is left")
     return how
 
 

@@ -58,7 +58,7 @@ def distributed_training(kills, number):
                 require(all(np.array_equal(found[name], right[name]) for name in right), "weights")
                 require(_history(folder)[: len(kept)] == kept, "an epoch was made again")
                 require(len(_history(folder)) == 13, "an epoch is missing")
-                kills.figures["parts left"] += sum("partial" in name for name in files_in(folder))
+                kills.figures["parts left"] += sum(".part" in name for name in files_in(folder))
 
 
 def _ranks(data, folder):
@@ -112,7 +112,7 @@ def keras_checkpoints(kills, number):
                 said = Victim(lambda say: save_all(say, start + 20, path)).wait()  # noqa: B023
                 values = Victim(lambda say: read(say, path)).wait()
                 require(float(values[0]) == start + 39 == float(said[-1]), "the rerun's weights")
-                kills.figures["parts left"] += sum("partial" in name for name in files_in(folder))
+                kills.figures["parts left"] += sum(".part" in name for name in files_in(folder))
 
 
 WORKS = {"distributed training": distributed_training, "Keras checkpoints": keras_checkpoints}
