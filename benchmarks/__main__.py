@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ncf_utils.kernels import ENVIRONMENT
 from ncf_utils.parameters import nearest
+from ncf_utils.results import write_whole
 
 HERE = Path(__file__).parent
 QUICK_FOLDER = HERE.parent / "build" / "benchmarks"
@@ -36,7 +37,7 @@ def main(arguments=None):
             entry = run(case, setting)
             measured = results | {case: entry}
             results = {name: measured[name] for name in CASES if name in measured}
-            write(folder / "results.json", json.dumps(results, indent=1) + "\n")
+            write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
             print(f"{entry['took']} s", flush=True)
     finally:  # the page is that of the results, also when somebody has seen enough
         publish(results, folder)
@@ -67,18 +68,11 @@ def read(path):
         sys.exit(f"{path}: expected results of an earlier run ({error}); delete the file")
 
 
-def write(path, text):
-    """Replace a file in one step: what is interrupted leaves the one of before."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 def publish(results, folder):
     """Write the page and its figures."""
     from . import figures, page
 
-    write(folder / "README.md", page.render(results))
+    write_whole(folder / "README.md", page.render(results))
     figures.draw(results, folder)
 
 

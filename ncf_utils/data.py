@@ -18,7 +18,7 @@ import numpy as np
 
 from ncf_utils import readers
 from ncf_utils.cache import cached
-from ncf_utils.errors import DataError
+from ncf_utils.errors import DataError, check_whole
 from ncf_utils.split import draw_candidates, time_order
 
 if TYPE_CHECKING:
@@ -349,9 +349,9 @@ def load_dataset(
     Traceback (most recent call last):
     ncf_utils.errors.DataError: unknown data set 'ml-latest-smal': did you mean ml-latest-small?
     """
-    _check_whole("num_candidates", num_candidates, 1)
-    _check_whole("min_interactions", min_interactions, 2)
-    _check_whole("seed", seed, 0)
+    check_whole("num_candidates", num_candidates, 1)
+    check_whole("min_interactions", min_interactions, 2)
+    check_whole("seed", seed, 0)
     if validation not in ("random", "last", None):
         raise DataError(f"validation: expected 'random', 'last' or None, found {validation!r}")
     name = os.fspath(name)
@@ -364,11 +364,6 @@ def load_dataset(
     if name not in DATASETS:
         name = Path(name).resolve().name.removesuffix(".zip")
     return _split(name, raw, items, num_candidates, validation, seed, min_interactions)
-
-
-def _check_whole(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise DataError(f"{name}: expected a whole number from {least}, found {value!r}")
 
 
 # --- where a data set is -------------------------------------------------------------------------

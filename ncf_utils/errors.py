@@ -13,6 +13,20 @@ class DataError(OneLineError):
     """Data that cannot be used: its message names the file, the line and what was expected."""
 
 
+def check_whole(name, value, least):
+    """Raise a DataError that names the parameter, unless its value is a whole number from `least`.
+
+    Args:
+        name: of the parameter.
+        value: what was given for it.
+        least: the smallest that it may be.
+    """
+    import numpy as np
+
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"{name}: expected a whole number from {least}, found {value!r}")
+
+
 def random_generator(seed):
     """NumPy's generator for a seed.
 

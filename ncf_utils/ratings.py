@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ncf_utils import data, readers
-from ncf_utils.errors import DataError
+from ncf_utils.errors import DataError, check_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -42,7 +42,7 @@ def load_ratings(
     """
     import pandas as pd
 
-    data._check_whole("seed", seed, 0)
+    check_whole("seed", seed, 0)
     if name == "synthetic":
         raw = data._synthetic(seed, synthetic)
         starts = np.searchsorted(raw.user, np.arange(raw.num_users))

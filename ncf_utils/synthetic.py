@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncf_utils.errors import DataError
+from ncf_utils.errors import DataError, check_whole
 
 ROUNDS = 20  # of drawing again what came twice, before the exact and slower way
 BLOCK = 1 << 19  # interactions drawn at once: their memory is the cache's size, not the data's
@@ -66,8 +66,8 @@ def synthetic_truth(num_users=1000, num_items=500, rank=8, seed=0) -> Truth:
         DataError: a size is not a whole number from 1, or `seed` is none from 0.
     """
     for name, value in (("num_users", num_users), ("num_items", num_items), ("rank", rank)):
-        _check_whole(name, value, 1)
-    _check_whole("seed", seed, 0)
+        check_whole(name, value, 1)
+    check_whole("seed", seed, 0)
     rng = np.random.default_rng([seed, 10])
     # Small Dirichlet parameters: most users have one or two tastes, most items serve as few.
     user_factors = _dirichlet(rng, num_users, rank)
@@ -104,9 +104,9 @@ def synthetic_interactions(
     >>> len(user), len(set(zip(user.tolist(), item.tolist())))
     (60, 60)
     """
-    _check_whole("num_users", num_users, 1)
-    _check_whole("num_items", num_items, 4 * FEWEST)
-    _check_whole("num_interactions", num_interactions, FEWEST * num_users)
+    check_whole("num_users", num_users, 1)
+    check_whole("num_items", num_items, 4 * FEWEST)
+    check_whole("num_interactions", num_interactions, FEWEST * num_users)
     if num_interactions > num_users * num_items // 4:
         raise DataError(
             f"num_interactions: expected {num_users * num_items // 4:,} at most (a quarter of "
@@ -116,11 +116,6 @@ def synthetic_interactions(
     rng = np.random.default_rng([seed, 11])
     counts = _activity(num_users, num_interactions, num_items // 2, rng)
     return _draw_pairs(truth, counts, rng)
-
-
-def _check_whole(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise DataError(f"{name}: expected a whole number from {least}, found {value!r}")
 
 
 def _dirichlet(rng, rows, rank, concentration=0.1):
