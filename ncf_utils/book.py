@@ -523,8 +523,7 @@ def promise(table, x, levels, dark=False) -> str:
         figure, ax = plt.subplots(figsize=(4.4, 4))
         for model, line in table.groupby("model"):
             color = _lighter(plots.COLORS[model]) if dark else plots.COLORS[model]
-            seeds = int(line.seeds.max())
-            label = f"{model}, {seeds} seed{'s' if seeds > 1 else ''}"
+            label = f"{model}, {plots.seeds_in_words(line.seeds)}"
             plots.seed_band(ax, line[x], line.test_hr, line.test_hr_std, color=color, label=label)
         for name, (hr, _) in levels.items():
             color = _lighter(plots.COLORS[name]) if dark else plots.COLORS[name]

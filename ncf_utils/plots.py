@@ -122,6 +122,16 @@ def seed_band(ax, x, mean, std, **options):
     return line
 
 
+def seeds_in_words(seeds):
+    """How many seeds the points of a line have, an array of their numbers, for its label.
+
+    >>> seeds_in_words(np.array([3, 5, 3])), seeds_in_words(np.array([1]))
+    ('3 to 5 seeds', '1 seed')
+    """
+    few, many = int(np.min(seeds)), int(np.max(seeds))
+    return f"{few} to {many} seeds" if few < many else f"{many} seed{'s' * (many > 1)}"
+
+
 def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, colors=COLORS):
     """Draw HR@10 and NDCG@10 by one setting: a line with its band of seeds for each group.
 
@@ -142,12 +152,9 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.9))
     for at, (ax, metric) in enumerate(zip(axes, ("hr", "ndcg"), strict=True)):
         for name, line in table.groupby(by):
-            few, many = line.seeds.min(), line.seeds.max()
-            seeds = (
-                f"{few} to {many} seeds" if few < many else f"{many} seed{'s' if many > 1 else ''}"
-            )
             mean, std = line[f"{kind}_{metric}"], line[f"{kind}_{metric}_std"]
-            seed_band(ax, line[x], mean, std, color=colors[name], label=f"{name}, {seeds}")
+            label = f"{name}, {seeds_in_words(line.seeds)}"
+            seed_band(ax, line[x], mean, std, color=colors[name], label=label)
         for name, group in dots.groupby(by) if dots is not None else ():
             style = {"mfc": "none", "color": colors[name]}
             ax.plot(group[x], group[f"{metric}_at_10"], "o", **style)

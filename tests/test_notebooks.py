@@ -35,6 +35,7 @@ FORBIDDEN = {
     "sys.path": re.compile(r"\bsys\.path\b"),
     "a blanket warning filter": re.compile(r"\b(?:simplefilter|filterwarnings)\(.ignore.\)"),
     "eval or exec": re.compile(r"(?<![.\w])(?:eval|exec)\("),
+    "a path from its own folder, where papermill does not start": re.compile(r"[\"']\.\./"),
     "a pickle": re.compile(r"\bpickle\b|\btorch\.(?:load|save)\("),
 }
 
