@@ -7,10 +7,13 @@ line of JSON; ``ncf run`` and ``ncf collect`` make rows of such lines.
 """
 
 import csv
+import errno
+import io
 import json
 import math
 import os
 import platform
+import reprlib
 import sys
 from pathlib import Path
 
@@ -22,7 +25,9 @@ from .parameters import KINDS
 MIME = "application/vnd.ncf.result+json"
 
 #: Two runs that agree in all of these are the same run, and share a row; `add_rows` takes more.
+#: Those of `MADE_BY` count where both rows have them.
 KEY = ("dataset", "framework", "model", *(name for name in KINDS if name != "dataset"))
+MADE_BY = ("notebook", "run")
 MEASURED = (
     "picked_epoch",
     "validation_hr",
@@ -43,6 +48,10 @@ COLUMNS = (
 )
 
 
+class RowError(DataError):
+    """A row that no results CSV can hold: its message names the file and the column."""
+
+
 def record(parameters=None, /, *, seconds=None, **values):
     """Show what a notebook measured, and append it to the file that ``NCF_RECORD`` names.
 
@@ -55,6 +64,7 @@ def record(parameters=None, /, *, seconds=None, **values):
 
     Raises:
         ValueError: a value is no plain value, or is no finite number.
+        OSError: the file cannot be written, or the disk is full.
 
     >>> record({"num_factors": 8}, model="GMF", test_hr=0.51234, test_ndcg=0.28765, pairs=98662)
     HR@10 0.512, NDCG@10 0.288, pairs 98,662
@@ -66,10 +76,11 @@ def record(parameters=None, /, *, seconds=None, **values):
         told = {"seconds": _plain("seconds", seconds), "parameters": list(parameters or {})}
         # One write to a file opened for appending: runs that share a file do not mix lines. A run
         # that is killed while it writes leaves half a line; the next one begins on its own.
-        line = "\n" + json.dumps(row | told | _versions(), allow_nan=False) + "\n"
+        line = ("\n" + json.dumps(row | told | _versions(), allow_nan=False) + "\n").encode()
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(file, line.encode())
+            if os.write(file, line) < len(line):  # a disk that fills up takes a part
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         finally:
             os.close(file)
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
@@ -183,7 +194,8 @@ def read_records(path):
     """The rows in a file that `record` wrote.
 
     Raises:
-        ValueError: a line is not a JSON object; the message names file and line.
+        ValueError: a line is not a JSON object, or its ``"parameters"`` are no list of names; the
+            message names file and line.
     """
     rows = []
     for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
@@ -199,6 +211,12 @@ def read_records(path):
                 f"{path}, line {number}: expected a JSON object; half of one is left by a run that "
                 "was killed while it wrote it, and can be deleted"
             )
+        names = row.get("parameters", [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(
+                f"{path}, line {number}: expected a list of names as parameters, "
+                f"found {reprlib.repr(names)}"
+            )
         rows.append(row)
     return rows
 
@@ -213,41 +231,66 @@ def add_rows(path, rows, parameters=()):
     Args:
         path: the CSV; made where there is none.
         rows: dicts of column -> value, as `read_records` returns them. What a row lists as its
-            ``"parameters"`` tells runs apart, too, and is no column.
+            ``"parameters"`` tells runs apart, too, and is no column. So do ``"notebook"`` and
+            ``"run"``, but not from a row that lacks them.
         parameters: names of more columns that tell runs apart, beside those of `KEY`.
 
     Returns:
         int, the number of rows that the file now holds.
+
+    Raises:
+        RowError: a row holds what cannot be read back from a CSV; nothing is written.
+        DataError: the file is not one of results, see `read_rows`.
     """
     from filelock import FileLock
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     own = [name for row in rows for name in row.get("parameters", ())]
     names = dict.fromkeys([*KEY, *parameters, *own])
-    with FileLock(path.with_name(path.name + ".lock")):
-        kept = read_rows(path) if path.exists() else []
-        place = {row_key(row, names): at for at, row in enumerate(kept)}
-        for row in rows:
-            row = {name: _cell(value) for name, value in row.items() if name != "parameters"}
-            at = place.setdefault(row_key(row, names), len(kept))
-            kept[at : at + 1] = [row]
+    added = [_cells(row, path) for row in rows]
+    file = Path(path).resolve()  # a link stays one, and all who write to the file share a lock
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_name(file.name + ".lock")):
+        kept = read_rows(path) if file.exists() else []
+        places = {}
+        for at, row in enumerate(kept):
+            places.setdefault(row_key(row, names), []).append(at)
+        for row in added:
+            alike = places.setdefault(row_key(row, names), [])
+            at = _place(row, kept, alike)
+            if at is None:
+                alike.append(len(kept))
+                kept.append(row)
+            else:
+                kept[at] = row
         columns = list(dict.fromkeys([*COLUMNS, *(name for row in kept for name in row)]))
-        _replace_csv(path, columns, kept)
+        _replace_csv(file, columns, kept)
     return len(kept)
+
+
+def _place(row, kept, alike):
+    """Which of the rows `kept`, those at `alike`, is of the same run as `row`; None if none is."""
+
+    def differ(name, at):
+        return row.get(name) and kept[at].get(name) and row[name] != kept[at][name]
+
+    fitting = [at for at in alike if not any(differ(name, at) for name in MADE_BY)]
+    # One with the same id goes before one without.
+    return max(
+        fitting, key=lambda at: (kept[at].get("run", "") == row.get("run", ""), at), default=None
+    )
 
 
 def read_rows(path):
     """The rows of a results CSV, as dicts of column -> text.
 
     Raises:
-        DataError: it is no CSV file, a column stands there twice, or a row has too few or too many
-            fields; the message names file and line.
+        DataError: it is no CSV file, a column stands there twice, a row has too few or too many
+            fields, or it has none of the columns of results; the message names file and line.
     """
     from .readers import csv_rows
 
     rows = ((number, row) for number, row in csv_rows(Path(path).read_bytes(), path) if row)
-    _, header = next(rows, (1, []))
+    first, header = next(rows, (1, []))
     if len(set(header)) < len(header):
         raise DataError(f"{path}, line 1: expected names that differ, found {','.join(header)}")
     found = []
@@ -257,6 +300,11 @@ def read_rows(path):
                 f"{path}, line {number}: expected {len(header)} fields, found {len(row)}"
             )
         found.append(dict(zip(header, row, strict=True)))
+    if header and not set(COLUMNS) & set(header):  # it is another file, not to be written over
+        raise DataError(
+            f"{path}, line {first}: expected columns of results, such as dataset and seed, "
+            f"found {reprlib.repr(','.join(header))}"
+        )
     return found
 
 
@@ -275,6 +323,27 @@ def row_key(row, names):
 def _cell(value):
     """A value as CSV text that reads back as the same number, list or truth value."""
     return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _cells(row, path):
+    """A row as CSV text, column -> cell; a RowError names the column that does not read back."""
+    from .readers import csv_rows
+
+    cells = {name: _cell(value) for name, value in row.items() if name != "parameters"}
+    for name, text in cells.items():
+        written = io.StringIO()
+        csv.writer(written, lineterminator="\n").writerow([name, text])
+        try:
+            same = [row for _, row in csv_rows(written.getvalue().encode(), path)] == [[name, text]]
+        except ValueError:
+            same = False
+        if not same:
+            raise RowError(
+                f"{path}, column {reprlib.repr(name)} of a new row: expected text without "
+                f"carriage returns, of {csv.field_size_limit():,} characters at most, found "
+                f"{len(text):,} characters: {reprlib.repr(text)}"
+            )
+    return cells
 
 
 def write_whole(path, text):

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +16,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ncf_utils.errors import DataError
 from ncf_utils.metrics import Evaluation, bootstrap_interval, hit_ratio, ndcg
 from ncf_utils.report import varying
-from ncf_utils.results import COLUMNS, KEY, add_rows, measured, read_rows, record, row_key
+from ncf_utils.results import (
+    COLUMNS,
+    KEY,
+    RowError,
+    add_rows,
+    measured,
+    read_rows,
+    record,
+    row_key,
+)
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
 FILES = sorted(RESULTS.glob("*.csv"))
@@ -122,6 +134,82 @@ def test_rows_that_are_there_are_never_merged(tmp_path):
     add_rows(table, [{"shrink": 1}, {"shrink": 2}], ["shrink"])
     add_rows(table, [{"seed": 1}])
     assert [row["shrink"] for row in read_rows(table)] == ["1", "2", ""]
+
+
+def test_rows_that_say_what_made_them_are_told_apart_by_it(tmp_path):
+    """A row that does not say, as older ones do not, stands for a run of the same parameters."""
+    table = tmp_path / "runs.csv"
+    told = {"seed": 0, "test_hr": 0.5, "notebook": "a", "run": "1f"}
+    add_rows(table, [{"seed": 0, "test_hr": 0.4}])
+    assert add_rows(table, [told]) == 1
+    assert add_rows(table, [told | {"run": "2f"}, told | {"notebook": "b", "run": "3f"}]) == 3
+    assert add_rows(table, [told | {"test_hr": 0.6}]) == 3
+    assert add_rows(table, [{"seed": 0, "notebook": "c"}]) == 4
+    assert add_rows(table, [told | {"test_hr": 0.7}, {"seed": 0, "notebook": "c"}]) == 4
+    assert [row["test_hr"] for row in read_rows(table)] == ["0.7", "0.5", "0.5", ""]
+
+
+def test_the_rows_of_neumf_which_lack_an_id_are_replaced(tmp_path):
+    """As its command in data/results/README.md would."""
+    table = tmp_path / "neumf.csv"
+    table.write_bytes((RESULTS / "neumf-ncf-ml-1m.csv").read_bytes())
+    before = read_rows(table)
+    own = ["pretrain_epochs", "probe_epochs", "alpha", "sgd_learning_rate"]
+    made_by = {"notebook": "08_neumf_pytorch", "parameters": own}
+    again = [row | made_by | {"run": f"{at}f"} for at, row in enumerate(before)]
+    assert add_rows(table, again) == len(before)
+    assert [row["run"] for row in read_rows(table)] == [row["run"] for row in again]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("note", "a\rb"), ("a\rb", 1), ("ranks", list(range(55_187))), ("note", "\ud800")],
+    ids=["carriage return", "column", "long", "half a character"],
+)
+def test_a_row_that_would_not_be_read_back_is_refused(tmp_path, name, value):
+    table = tmp_path / "runs.csv"
+    add_rows(table, [{"seed": 0, "note": 'a, "b"\nc'}])
+    fault = f"{table}, column {name!r} of a new row: expected text without carriage returns"
+    with pytest.raises(RowError, match=re.escape(fault)):
+        add_rows(table, [{"seed": 1}, {"seed": 2, name: value}])
+    [row] = read_rows(table)
+    assert row["note"] == 'a, "b"\nc'
+
+
+@pytest.mark.parametrize("text", ['\n{"seed": 0, "test_hr": 0.5}\n', "buy milk\n"])
+def test_a_file_that_holds_something_else_is_not_written_over(tmp_path, text):
+    path = tmp_path / "notes"
+    path.write_text(text)
+    with pytest.raises(DataError, match=f"{path}, line [12]: expected columns of results, such as"):
+        add_rows(path, [{"seed": 0}])
+    assert path.read_text() == text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes a symbolic link")
+def test_rows_go_to_the_file_that_a_link_means(tmp_path):
+    link, table = tmp_path / "link.csv", tmp_path / "kept" / "runs.csv"
+    add_rows(table, [{"seed": 0}])
+    link.symlink_to(table)
+    assert add_rows(link, [{"seed": 1}]) == len(read_rows(table)) == 2
+    assert link.is_symlink()
+    assert sorted(tmp_path.rglob("*.lock")) == [tmp_path / "kept" / "runs.csv.lock"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
+def test_a_record_that_the_disk_takes_in_part_is_an_error(tmp_path):
+    source = (
+        "import resource, signal; from ncf_utils import record\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "record(seed=0)"
+    )
+    environment = os.environ | {"NCF_RECORD": str(tmp_path / "rows")}
+    done = subprocess.run(
+        [sys.executable, "-c", source], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and (tmp_path / "rows").stat().st_size == 100
+    told = f"OSError: [Errno 28] No space left on device: '{tmp_path / 'rows'}'"
+    assert done.stderr.splitlines()[-1] == told
 
 
 def test_a_key_is_the_same_from_values_and_from_the_file(tmp_path):
