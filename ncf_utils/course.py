@@ -1,20 +1,23 @@
 """Runs notebooks from outside: the whole course, one with other parameters, or to store outputs."""
 
+import os
 import re
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+from .errors import DataError
 from .files import whole
+from .grid import run_id
 from .kernels import kernel_environment, limited, register_engine
 from .parameters import ParameterError, nearest
-from .results import add_rows, read_records, recorded
+from .results import add_rows, read_records, read_rows, recorded
 
 # The order in which a matrix product is summed goes by the processor, and with it the last digits:
 # MKL, in PyTorch, has another for Intel's than for others, also where it is held to AVX2; Eigen, in
@@ -247,6 +250,8 @@ def _report_table(outcomes, seconds, report):
 def run_to_results(notebook, output, parameters, results):
     """Execute one notebook and add what it recorded to a results CSV.
 
+    The row has the notebook's name, and the id of the run in a grid, so that a sweep knows it.
+
     Args:
         notebook, output, parameters: as in `run_notebook`.
         results: path of the CSV, see `ncf_utils.results.add_rows`.
@@ -254,15 +259,37 @@ def run_to_results(notebook, output, parameters, results):
     Returns:
         Outcome; its error is set, and no row is written, where the notebook failed or records
         nothing.
+
+    Raises:
+        ValueError: the output would take the place of the notebook or of the CSV, or the CSV is
+            none of results. Nothing was run.
+        DataError, OSError: the row cannot be added; the message names the file that holds it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "record.jsonl"
-        outcome = run_notebook(notebook, output, parameters, NCF_RECORD=str(lines))
+    notebook, output = Path(notebook), Path(output)
+    if output.resolve() == Path(results).resolve():
+        raise ValueError(f"{output}: is the CSV of results, name another place for the output")
+    if Path(results).exists():
+        read_rows(results)  # says what is wrong with it while there is nothing to lose
+    made_by = {"notebook": notebook.stem}
+    with suppress(ValueError, OSError):  # what no grid can have has no id; the notebook says why
+        made_by["run"] = run_id(notebook, parameters)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(".jsonl", f"{output.stem}-", output.parent)
+    os.close(handle)
+    lines = Path(name)
+    with ExitStack() as at_the_end:
+        at_the_end.callback(lines.unlink, missing_ok=True)
+        outcome = run_notebook(notebook, output, parameters, NCF_RECORD=name)
         if outcome.error:
             return outcome
-        if not lines.exists():
+        if not lines.stat().st_size:
             return Outcome(outcome.name, outcome.seconds, error="the notebook records nothing")
-        add_rows(results, read_records(lines))
+        try:
+            add_rows(results, [row | made_by for row in read_records(lines)])
+        except (ValueError, OSError) as error:
+            at_the_end.pop_all()  # a run may have taken hours: its record stays
+            kind = OSError if isinstance(error, OSError) else DataError
+            raise kind(f"{error}; what the run recorded is kept in {lines}") from error
     return outcome
 
 

@@ -28,6 +28,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import reprlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,7 +121,7 @@ def read_grid(path) -> Grid:
     if unknown or missing:
         raise GridError("\n".join(unknown + missing))
     notebook, results = (_path(top, name) for name in ("notebook", "results"))
-    if not notebook.is_file():
+    if not os.path.isfile(notebook):  # pathlib raises where a name is too long
         raise GridError(top.fault(f"notebook: there is no {notebook}", "notebook"))
     if results.suffix != ".csv":
         raise GridError(top.fault("results: expected a name that ends in .csv", "results"))
@@ -143,6 +144,8 @@ def _path(top, name):
     value = top.value(name)
     if not isinstance(value, str) or not value.strip():
         raise GridError(top.fault(f"{name}: expected a path", name))
+    if "\0" in value:
+        raise GridError(top.fault(f"{name}: expected a path, found {_short(value)}", name))
     return Path(top.path.parent, value).resolve()
 
 
@@ -205,8 +208,14 @@ class _Mapping:
 
         try:
             return self._loader.construct_object(self._nodes[name], deep=True)
-        except (yaml.MarkedYAMLError, ValueError, RecursionError) as error:
-            raise GridError(self.fault(getattr(error, "problem", str(error)), name)) from None
+        except yaml.MarkedYAMLError as error:
+            raise GridError(self.fault(error.problem, name)) from None
+        except RecursionError:
+            raise GridError(self.fault(f"{name}: too deep in one another", name)) from None
+        except Exception:  # where a value does not fit its tag, PyYAML's errors are of any kind
+            text = self._loader.buffer[self._nodes[name].start_mark.index :].splitlines()[0]
+            fault = f"{name}: expected a plain value, found {reprlib.repr(text)}"
+            raise GridError(self.fault(fault, name)) from None
 
     def mapping(self, name):
         return _Mapping(self.path, self._loader, self._nodes[name])
@@ -242,7 +251,10 @@ class _Notebook:
         self.kinds |= {name: kind for name, kind in KINDS.items() if name in self.defaults}
         for source, _ in cells:
             self.kinds |= _own_kinds(source)
-        self.defaults = {name: self.check(name, value) for name, value in self.defaults.items()}
+        try:
+            self.defaults = {name: self.check(name, value) for name, value in self.defaults.items()}
+        except ValueError as error:
+            raise GridError(f"{path}: {error}") from None
 
     def check(self, name, value):
         """The value to use; raises ValueError saying what is allowed."""
@@ -329,7 +341,10 @@ def _like(default):
 
     def check(value):
         if isinstance(default, float) and type(value) is int:
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                raise ValueError("a finite number") from None
         if default is not None and type(value) is not type(default):
             raise ValueError(f"{_TYPES.get(type(default), 'a value')}, as {default!r} is")
         if not _is_plain(value):
@@ -431,6 +446,23 @@ def _combine(entries, own, common):
             if len(runs) > MOST_RUNS:
                 raise GridError(entry.fault(f"more than {MOST_RUNS:,} runs in all"))
     return tuple(runs.values()), repeated
+
+
+def run_id(notebook, parameters):
+    """The id that a run has in every grid of its notebook.
+
+    Args:
+        notebook: path of the notebook.
+        parameters: dict of name -> value to write over the notebook's own.
+
+    Raises:
+        ValueError: no grid can have the run: the notebook has no cell that is tagged parameters,
+            or a parameter is unknown or has an impossible value.
+        OSError: the notebook cannot be read.
+    """
+    own = _Notebook(Path(notebook))
+    given = {name: own.check(name, value) for name, value in (parameters or {}).items()}
+    return _identity(own.name, own.defaults | given)
 
 
 def _identity(notebook, parameters):

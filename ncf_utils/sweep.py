@@ -22,7 +22,7 @@ from pathlib import Path
 from . import sweep_worker
 from .course import describe
 from .grid import Grid
-from .results import add_rows, read_rows, row_key, write_whole
+from .results import RowError, add_rows, read_rows, write_whole
 
 #: How often a run is begun whose worker dies, on workers that the sweep has started itself.
 ATTEMPTS = 3
@@ -91,7 +91,7 @@ def run_sweep(
 
     keeper = _Keeper(grid, build)
     held = keeper.held()
-    waiting = [run for run in grid.runs if run not in held]
+    waiting = [run for run in grid.runs if run.id not in held]
     sweep = Sweep(held=len(grid.runs) - len(waiting))
     waiting = waiting[:limit]
     report(
@@ -160,21 +160,11 @@ class _Keeper:
     def __init__(self, grid, build):
         self.results, self.notebook = grid.results, grid.notebook.stem
         self.folder = Path(build) / "sweep" / grid.results.stem
-        self._runs, self._parameters = grid.runs, tuple(grid.parameters)
 
     def held(self):
-        """The runs of the grid that the CSV has.
-
-        A row has its run's id. One that was added in another way is known by its parameters.
-        """
+        """The ids of the runs that the CSV has, of this grid or of others."""
         rows = read_rows(self.results) if self.results.exists() else ()
-        ids = {row.get("run") for row in rows}
-        others = {row_key(row, self._parameters) for row in rows if not row.get("run")}
-        return {
-            run
-            for run in self._runs
-            if run.id in ids or row_key(run.parameters, self._parameters) in others
-        }
+        return {row.get("run") for row in rows}
 
     @contextlib.contextmanager
     def claim(self, run):
@@ -196,7 +186,10 @@ class _Keeper:
             yield False
 
     def keep(self, run, result):
-        """Write the executed notebook, and then the row, or what went wrong."""
+        """Write the executed notebook, and then the row, or what went wrong.
+
+        A row that the CSV cannot hold is set in `result` as the run's error.
+        """
         if result["notebook"]:
             write_whole(self.folder / f"{run.id}.ipynb", result["notebook"])
         failure = self.folder / f"{run.id}.failed.json"
@@ -204,9 +197,12 @@ class _Keeper:
             # What a notebook records goes before what it was given: it may fill in what was open.
             made_by = {"notebook": self.notebook, "run": run.id}
             rows = [run.parameters | row | made_by for row in result["rows"]]
-            add_rows(self.results, rows, parameters=["run"])
-            failure.unlink(missing_ok=True)
-            return
+            failure.unlink(missing_ok=True)  # first: of a run that has its row nobody looks again
+            try:
+                add_rows(self.results, rows)
+                return
+            except RowError as error:
+                result["error"] = str(error)
         told = {"run": run.id, "notebook": self.notebook, "chosen": run.chosen}
         told |= {"cell": result["cell"], "error": result["error"], "parameters": run.parameters}
         write_whole(failure, json.dumps(told, indent=1) + "\n")
@@ -262,7 +258,7 @@ class _Flight:
             if not claim.enter_context(self._keeper.claim(run)):
                 self._waiting.append(run)
                 self._say_once("another sweep is at some of these runs: waiting for it")
-            elif run in self._keeper.held():
+            elif run.id in self._keeper.held():
                 claim.close()
                 yield run, None
             else:

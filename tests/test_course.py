@@ -435,7 +435,37 @@ def test_a_run_becomes_one_row_and_a_second_run_replaces_it(folder, tmp_path):
     assert [row["test_hr"] for row in rows] == ["0.516", "0.508"]
     assert rows[0]["seconds"] == "1.5" and rows[0]["framework"] == "pytorch"
     assert rows[0]["torch"] == "", "a version is that of a library that the run has loaded"
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == (*COLUMNS, "notebook", "run")
+    assert rows[0]["notebook"] == "01_gmf" and rows[0]["run"] != rows[1]["run"]
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == []
+
+
+def test_the_results_are_looked_at_before_anything_runs(tmp_path, capsys):
+    """And a CSV that is the output, too, is not written over."""
+    notebook = write_notebook(tmp_path / "course" / "a.ipynb", "open('it ran', 'w')")
+    table, link = tmp_path / "runs.csv", tmp_path / "link.csv"
+    link.symlink_to(table)
+    run = ["run", str(notebook), str(tmp_path / "out.ipynb"), "--results"]
+    for text, command, fault in (
+        ("seed,test_hr\n0,0.5,7\n", [*run, str(table)], "line 2: expected 2 fields, found 3"),
+        ("buy milk\n", [*run, str(table)], "line 1: expected columns of results"),
+        ("seed\n0\n", ["run", str(notebook), str(link), "--results", str(table)], "is the CSV of"),
+    ):
+        table.write_text(text)
+        assert main(command) == 2
+        assert fault in capsys.readouterr().err and table.read_text() == text
+    assert not (tmp_path / "course" / "it ran").exists()
+
+
+def test_a_row_that_cannot_be_added_is_kept_beside_the_output(tmp_path, capsys):
+    source = "from ncf_utils import record\nrecord(test_hr=1 / 3, note='a\\rb')"
+    notebook = write_notebook(tmp_path / "course" / "a.ipynb", source)
+    table = tmp_path / "runs.csv"
+    run = ["run", str(notebook), str(tmp_path / "new" / "out.ipynb"), "--results", str(table)]
+    assert main(run) == 2
+    [kept] = (tmp_path / "new").glob("*.jsonl")
+    assert capsys.readouterr().err.endswith(f"; what the run recorded is kept in {kept}\n")
+    assert [row["test_hr"] for row in read_records(kept)] == [1 / 3] and not table.exists()
 
 
 def test_a_run_that_fails_or_records_nothing_leaves_no_row(folder, tmp_path, capsys):
@@ -516,6 +546,13 @@ def test_half_a_line_spoils_no_line_after_it(tmp_path, monkeypatch, capsys):
 def test_a_line_that_is_no_object_of_finite_numbers_is_refused(tmp_path, line):
     (tmp_path / "runs.jsonl").write_text(f'{{"seed": 0}}\n{line}\n')
     with pytest.raises(ValueError, match="line 2: expected a JSON object"):
+        read_records(tmp_path / "runs.jsonl")
+
+
+@pytest.mark.parametrize("names", ["3", "null", '"seed"', '[["a"]]'])
+def test_parameters_that_are_no_names_are_refused(tmp_path, names):
+    (tmp_path / "runs.jsonl").write_text(f'{{"seed": 0}}\n{{"seed": 1, "parameters": {names}}}\n')
+    with pytest.raises(ValueError, match="runs.jsonl, line 2: expected a list of names as param"):
         read_records(tmp_path / "runs.jsonl")
 
 

@@ -182,6 +182,10 @@ def test_paths_are_relative_to_the_grid(folder):
         ("[{seed: []}]", "line 3: seed: expected at least one value"),
         ("[{seed: [0, 0]}]", "line 3: a run stands there twice: seed = 0"),
         ("[{rate: [1, 1.0]}]", "line 3: a run stands there twice: rate = 1.0"),
+        ("[{seed: !!int ''}]", "line 3: seed: expected a plain value, found \"!!int ''}]\""),
+        ("[{seed: [0, !!bool maybe]}]", "line 3: seed: expected a plain value, found "),
+        ("[{own: !!timestamp foo}]", "line 3: own: expected a plain value, found "),
+        ("[{rate: 1" + "0" * 400 + "}]", "0: expected a finite number"),
         ("[{seed: 0, seed: 1}]", "line 3: seed stands there twice"),
         ("[{x: 1, together: [{x: 2}]}]", "line 3: x: both on its own and in together"),
         ("[{together: [{x: 2}, {seed: 2}]}]", "together: expected the same names in each line"),
@@ -234,6 +238,9 @@ def test_every_fault_of_a_grid_is_named(folder):
         ({"notebook": None}, "line 1: no entry notebook"),
         ({"notebook": "tyni.ipynb"}, "line 1: notebook: there is no "),
         ({"notebook": 7}, "line 1: notebook: expected a path"),
+        ({"notebook": "a\0.ipynb"}, "line 1: notebook: expected a path, found 'a.x00.ipynb'"),
+        ({"notebook": "x" * 300}, "line 1: notebook: there is no "),
+        ({"notebook": "own.ipynb"}, "own.ipynb: epochs = 20000: expected a whole number from 1"),
         ({"notebook": "grid.yaml"}, "grid.yaml: not a notebook"),
         ({"notebook": "bare.ipynb"}, "bare.ipynb: no cell is tagged parameters"),
         ({"notebook": "odd.ipynb"}, "odd.ipynb: expected plain literals in the cell of parameters"),
@@ -244,6 +251,7 @@ def test_every_fault_of_a_grid_is_named(folder):
 def test_a_grid_without_its_notebook_or_results_is_an_error(folder, top, fault):
     write_notebook(folder / "bare.ipynb", "1", parameters=None)
     write_notebook(folder / "odd.ipynb", "1", parameters="x = open('y')")
+    write_notebook(folder / "own.ipynb", "1", parameters="epochs = 20_000")
     with pytest.raises(GridError, match=fault.replace("(", r"\(")):
         read_grid(grid(folder, [{"x": 1}], **top))
 
@@ -398,15 +406,56 @@ def test_a_failure_is_kept_the_rest_goes_on_and_a_rerun_tries_again(folder, clus
     assert set(failures(folder)) == {"silent", "exit"}
 
 
-def test_a_row_that_was_added_in_another_way_counts_by_its_parameters(folder, capfd):
-    path = grid(folder, [{"x": [1, 2, 3]}])
-    first, second, _ = read_grid(path).runs
-    add_rows("out/tiny.csv", [first.parameters], ["x"])
-    add_rows("out/tiny.csv", [second.parameters | {"rate": 0.25}], ["x"])
+def test_a_run_of_ncf_run_counts_and_one_of_another_notebook_does_not(folder, capfd):
+    """The notebook fills in an embedding_dim, so its row has other parameters than the run."""
+    (folder / "twin.ipynb").write_bytes((folder / "tiny.ipynb").read_bytes())
+    for name, x in (("tiny", "1"), ("twin", "2")):
+        run = ["run", f"{name}.ipynb", "out.ipynb", "-p", "x", x, "-p", "rate", "1"]
+        assert main([*run, "--results", "out/tiny.csv"]) == 0
+    path = grid(folder, [{"x": [1, 2, 3]}], parameters={"rate": 1})
+    add_rows("out/tiny.csv", [read_grid(path).runs[2].parameters])
+    capfd.readouterr()
     assert main(["sweep", str(path), "--dry-run"]) == 0
     said = capfd.readouterr().out.splitlines()
     assert said[0].endswith(": 3 runs, 1 of them in tiny.csv, 2 to make now")
     assert [line.split()[1] for line in said[1:]] == ["x=2", "x=3"]
+
+
+@pytest.fixture
+def keeper(folder):
+    """What writes a sweep of two runs, and the runs."""
+    found = read_grid(grid(folder, [{"x": [1, 2]}]))
+    return sweeps._Keeper(found, folder / "build"), *found.runs
+
+
+def made(error="", **row):
+    rows = [] if error else [row]
+    return {"notebook": "", "error": error, "rows": rows, "seconds": 9, "cell": 0}
+
+
+def test_a_row_that_no_csv_can_hold_is_a_failure_of_its_run_alone(folder, keeper):
+    keep, first, second = keeper
+    keep.keep(first, result := made(note="a\rb"))
+    keep.keep(second, made(test_hr=0.5))
+    fault = f"{folder / 'out' / 'tiny.csv'}, column 'note' of a new row: expected text without"
+    assert result["error"].startswith(fault)
+    assert [row["run"] for row in read_rows("out/tiny.csv")] == [second.id]
+    assert failures(folder) == {"fast": (0, result["error"])}
+
+
+def test_a_kill_after_the_row_leaves_no_failure_of_an_earlier_try(folder, keeper, monkeypatch):
+    keep, first, _ = keeper
+    keep.keep(first, made("DeadKernelError"))
+    assert failures(folder)
+
+    def add_and_die(*arguments):
+        add_rows(*arguments)
+        raise SystemExit
+
+    monkeypatch.setattr(sweeps, "add_rows", add_and_die)
+    with pytest.raises(SystemExit):
+        keep.keep(first, made(test_hr=0.5))
+    assert keep.held() == {first.id} and not failures(folder)
 
 
 def failures(folder):
