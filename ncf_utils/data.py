@@ -128,6 +128,7 @@ class Interactions:
         """Return the items of one user in time, int32, as a read-only view."""
         if not 0 <= user < self.num_users:
             raise IndexError(f"user: expected 0 <= user < {self.num_users}, found {user}")
+        user = int(user)  # a small type would overflow below
         return self.item[self.indptr[user] : self.indptr[user + 1]]
 
     def item_counts(self) -> np.ndarray:

@@ -16,7 +16,11 @@ TIES = ("pessimistic", "optimistic", "expected")
 
 
 class NaNScoresError(ValueError):
-    """Scores that hold NaN, which has no place in an order."""
+    """Scores that hold NaN, which has no place in an order; `row` is the first such row."""
+
+    def __init__(self, message, row=0):
+        super().__init__(message)
+        self.row = row
 
 
 def positive_ranks(positive_scores, negative_scores, ties="pessimistic", rivals=None):
@@ -56,7 +60,8 @@ def positive_ranks(positive_scores, negative_scores, ties="pessimistic", rivals=
     invalid = np.isnan(positive) | np.isnan(negative).any(axis=1)
     if invalid.any():
         raise NaNScoresError(
-            f"{invalid.sum()} rows of scores hold NaN, the first is row {invalid.argmax()}"
+            f"{invalid.sum()} rows of scores hold NaN, the first is row {invalid.argmax()}",
+            invalid.argmax(),
         )
     rivals = np.ones(negative.shape, bool) if rivals is None else np.asarray(rivals, bool)
     if rivals.shape != negative.shape:
@@ -224,7 +229,8 @@ def _sampled_ranks(score, held_out, ties, batch_size):
     for start in range(0, len(held_out), rows):
         batch = slice(start, start + rows)
         scores = checked_scores(score, held_out.user[batch, None], candidates[batch])
-        ranks.append(positive_ranks(scores[:, 0], scores[:, 1:], ties, held_out.rivals[batch]))
+        user, rivals = held_out.user[batch], held_out.rivals[batch]
+        ranks.append(_ranks_of(user, scores[:, 0], scores[:, 1:], ties, rivals))
     return np.concatenate(ranks)
 
 
@@ -242,9 +248,18 @@ def _full_ranks(score, dataset, split, ties, batch_size):
         rivals = np.ones(scores.shape, bool)
         rivals[seen[user].nonzero()] = False
         rivals[np.arange(len(user)), item] = False
-        ranks.append(positive_ranks(positive, scores, ties, rivals))
+        ranks.append(_ranks_of(user, positive, scores, ties, rivals))
         num_candidates = max(num_candidates, int(rivals.sum(axis=1).max()))
     return np.concatenate(ranks), num_candidates
+
+
+def _ranks_of(user, *scores_and_rivals):
+    """`positive_ranks` of a batch, whose rows the caller of `evaluate` does not know: its users."""
+    try:
+        return positive_ranks(*scores_and_rivals)
+    except NaNScoresError as error:
+        at = error.row
+        raise NaNScoresError(f"score returned NaN for user {user[at]}", at) from None
 
 
 def checked_scores(score, user, item):

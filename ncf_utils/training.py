@@ -129,6 +129,12 @@ def check_pretrained(gmf_config, mlp_config, alpha):
     check_number("alpha", alpha, 0)
     if alpha > 1:
         raise ValueError(f"alpha must be at most 1, not {alpha!r}")
+    for model, config, only in (
+        ("gmf", gmf_config, "num_factors"),
+        ("mlp", mlp_config, "hidden_layers"),
+    ):
+        if {"num_factors", "hidden_layers"} & config.keys() != {only}:
+            raise ValueError(f"{model} must be a model of class {model.upper()}")
     for name in ("num_users", "num_items"):
         if gmf_config[name] != mlp_config[name]:
             raise ValueError(

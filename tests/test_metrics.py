@@ -13,6 +13,7 @@ from ncf_utils.baselines import popularity_score, random_score
 from ncf_utils.data import Dataset, HeldOut, Interactions, load_dataset
 from ncf_utils.metrics import (
     Evaluation,
+    NaNScoresError,
     bootstrap_interval,
     evaluate,
     hit_ratio,
@@ -181,6 +182,16 @@ def test_nan_is_an_error_that_names_the_row(where):
     rivals = [[True, True], [False, True], [True, True]] if where == "no rival" else None
     with pytest.raises(ValueError, match="1 rows of scores hold NaN, the first is row 1"):
         positive_ranks(positive, negative, rivals=rivals)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_nan_is_an_error_that_names_the_user(full):
+    def score(user, item):
+        user, item = np.broadcast_arrays(user, item)
+        return np.where(user == 900, np.nan, item)
+
+    with pytest.raises(NaNScoresError, match="score returned NaN for user 900$"):
+        evaluate(score, load_dataset("synthetic"), full=full)
 
 
 @pytest.mark.parametrize(

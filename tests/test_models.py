@@ -360,6 +360,19 @@ def test_models_that_do_not_fit_together(ncf, gmf, mlp, alpha, message):
         ncf.NeuMF.from_pretrained(make(ncf, "GMF", **gmf), make(ncf, "MLP", **mlp), alpha)
 
 
+@pytest.mark.parametrize(
+    "gmf, mlp, wrong",
+    [
+        ("MLP", "GMF", "gmf must be a m.* GMF"),
+        ("NeuMF", "MLP", "gmf must"),
+        ("GMF", "GMF", "mlp must"),
+    ],
+)
+def test_models_of_another_class_are_refused(ncf, gmf, mlp, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        ncf.NeuMF.from_pretrained(make(ncf, gmf), make(ncf, mlp))
+
+
 # --- weights by name -----------------------------------------------------------------------------
 
 

@@ -103,6 +103,28 @@ def test_an_unknown_user_is_an_error(dataset, user):
         top_k(table_score(dataset)[1], dataset, user)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+def test_small_integers_are_users_like_any(ml_latest_small, dtype):
+    last = np.array([min(np.iinfo(dtype).max, 255)], dtype)
+    every = np.arange(ml_latest_small.num_items, dtype=float)
+
+    def score(user, item):
+        return np.broadcast_arrays(every[item], user)[0]
+
+    assert top_k(score, ml_latest_small, last, 50).tolist() == [
+        top_k(score, ml_latest_small, int(last[0]), 50).tolist()
+    ]
+    items = ml_latest_small.train.items_of(last[0])
+    assert np.array_equal(items, ml_latest_small.train.items_of(int(last[0])))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.int8])
+def test_best_takes_scores_of_any_type(dtype):
+    scores = np.array([[0, 1, 1, 0]]).astype(dtype)
+    assert best(scores, 3).tolist() == [[1, 2, 0]]
+    assert best(np.array([[-128, 0, 5]], np.int8), 3).tolist() == [[2, 1, 0]]
+
+
 @pytest.mark.parametrize("user", [1.0, "1", True, [[1]], None])
 def test_what_is_no_index_is_an_error(dataset, user):
     with pytest.raises(ValueError, match="user must be an index"):
