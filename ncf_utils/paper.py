@@ -117,9 +117,11 @@ def picked(runs, *by):
     """
     groups = ["model", *by]
     settings = [*groups, *(name for name in varying(runs) if name not in groups)]
-    mean = runs.groupby(settings, dropna=False, as_index=False).validation_ndcg.mean()
-    best = mean.groupby(groups, dropna=False).validation_ndcg.idxmax()
-    return runs.merge(mean.loc[best, settings], on=settings)
+    keys = runs[settings].map(str)  # a list is no key
+    setting = keys.groupby(settings).ngroup()
+    mean = runs.validation_ndcg.groupby(setting).transform("mean")
+    best = mean.groupby([keys[name] for name in groups]).idxmax()
+    return runs[setting.isin(setting[best])].reset_index(drop=True)
 
 
 def seed_std(runs, metric, *by):

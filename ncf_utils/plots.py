@@ -144,7 +144,7 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
         levels: name -> (HR@10, NDCG@10) of what does not depend on `x`; dotted.
         dots: DataFrame of published values, hollow circles: columns `by`, `x`, ``hr_at_10`` and
             ``ndcg_at_10``.
-        colors: value of `by`, or name of a level -> colour.
+        colors: value of `by`, or name of a level -> colour; a level may be one of `COLORS`.
 
     Returns:
         The figure, with two axes.
@@ -161,7 +161,7 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
         for name, values in (levels or {}).items():
             if np.isnan(values[at]):  # there is no run yet
                 continue
-            ax.axhline(values[at], ls=":", color=COLORS[name], label=name)
+            ax.axhline(values[at], ls=":", color=(COLORS | colors)[name], label=name)
         ticks = sorted({*table[x], *(dots[x] if dots is not None else ())})
         if x == "predictive_factors":  # 8, 16, 32, 64
             ax.set_xscale("log", base=2)

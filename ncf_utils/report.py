@@ -70,7 +70,14 @@ def read_results(path):
 
     if not read_rows(path):  # says what is wrong, where anything is
         raise DataError(f"{path}: holds no runs")
-    return pd.read_csv(path)
+    rows = pd.read_csv(path)
+    for name in METRICS:
+        if name in rows and not pd.api.types.is_numeric_dtype(rows[name]):
+            wrong = rows[name].notna() & pd.to_numeric(rows[name], errors="coerce").isna()
+            raise DataError(
+                f"{path}: expected numbers as {name}, found {rows[name][wrong].iat[0]!r}"
+            )
+    return rows
 
 
 def failures(folder):
@@ -90,7 +97,8 @@ def varying(rows):
     """The parameters that differ between runs, the seed left out."""
     fixed = {"seed", *MEASURED, *PROVENANCE}
     parameters = [c for c in rows.columns if c not in fixed and not _OTHER_MEASURED.search(c)]
-    return [name for name in parameters if rows[name].nunique(dropna=False) > 1]
+    # As text, for a list has no place among keys.
+    return [name for name in parameters if rows[name].map(str).nunique() > 1]
 
 
 def summary(rows, by):
@@ -107,7 +115,8 @@ def summary(rows, by):
         spread.
 
     Raises:
-        ParameterError: there is no such column; the message brings the nearest.
+        ParameterError: there is no such column, and the message brings the nearest; or it holds
+            a metric.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"model": ["MLP", "MLP"], "seed": [0, 1], "test_hr": [0.6, 0.7]})
@@ -116,9 +125,12 @@ def summary(rows, by):
     """
     import pandas as pd
 
+    by = list(dict.fromkeys(by))
     for name in by:
         if name not in rows.columns:
             raise ParameterError(f"no column {name}{nearest(name, rows.columns)}")
+        if name in METRICS:
+            raise ParameterError(f"{name} is what the runs measured, and makes no configuration")
     names = [name for name in METRICS if name in rows and rows[name].notna().any()]
     if not by:
         rows, by = rows.assign(runs="all"), ["runs"]
@@ -170,7 +182,7 @@ def _as_text(table):
 def _plain(value):
     """A cell as it is written in a grid; a whole number without its point."""
     if isinstance(value, float):
-        return "" if value != value else f"{value:g}"
+        return "" if value != value else repr(float(value)).removesuffix(".0")
     return str(value)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -112,6 +113,21 @@ def test_settings_are_picked_on_validation_over_their_seeds_and_never_on_test():
     runs = pd.DataFrame(rows, columns=names)
     assert paper.picked(runs).test_hr.tolist() == [0.3, 0.4]
     assert paper.picked(runs, "num_factors").test_hr.tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
+RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
+STORED = sorted(path.stem for path in RESULTS.glob("*.csv"))
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_settings_are_picked_from_what_is_stored_with_its_lists(name):
+    runs = paper.stored_runs(name)
+    picked = paper.picked(runs)
+    assert set(picked.model) == set(runs.model)
+    for model, best in picked.groupby("model"):
+        others = runs[runs.model.eq(model)].groupby(runs.hidden_layers.map(str)).validation_ndcg
+        assert best.validation_ndcg.mean() >= others.mean().max() - 1e-12
+        assert best.hidden_layers.map(str).nunique() == 1
 
 
 def test_the_spread_of_seeds_is_pooled_over_settings(runs):

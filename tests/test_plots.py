@@ -294,8 +294,11 @@ def test_beside_shows_both_numbers_and_colours_the_difference():
 def test_a_level_without_a_run_is_not_drawn_and_lines_are_named_by_what_they_are():
     table = pd.DataFrame({"num_layers": [8], "n": [1], "seeds": [1]})
     table = table.assign(test_hr=0.5, test_hr_std=np.nan, test_ndcg=0.3, test_ndcg_std=np.nan)
-    levels = {"BPR": (np.nan, np.nan), "Random": (0.1, 0.05)}
-    figure = plots.hr_and_ndcg(table, "n", by="num_layers", levels=levels, colors={8: "k"})
+    levels = {"BPR": (np.nan, np.nan), "Random": (0.1, 0.05), "Mine": (0.2, 0.1)}
+    colors = {8: "k", "Mine": "#123456"}
+    figure = plots.hr_and_ndcg(table, "n", by="num_layers", levels=levels, colors=colors)
     [legend] = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["8, 1 seed", "Random"]
+    assert [text.get_text() for text in legend.get_texts()] == ["8, 1 seed", "Random", "Mine"]
+    drawn = [to_hex(line.get_color()) for line in figure.axes[0].lines[-2:]]
+    assert drawn == [to_hex(plots.COLORS["Random"]), "#123456"]
     assert legend.get_title().get_text() == "hidden layers"

@@ -66,6 +66,23 @@ def test_a_file_that_holds_no_results_is_named(tmp_path, capsys, text, fault):
     assert capsys.readouterr().err == f"ncf: {path}{fault}\n"
 
 
+def test_a_metric_that_is_no_number_is_named(tmp_path, capsys):
+    path = tmp_path / "r.csv"
+    path.write_text("model,test_hr\nMF,0.5\nMF,\nMF,oops\n")
+    assert main(["report", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"ncf: {path}: expected numbers as test_hr, found 'oops'\n"
+
+
+def test_configurations_that_differ_look_different(tmp_path, capsys):
+    rates = [1e-7, 1.0000001e-7, 1048576.0, 1048577.0, 0.007]
+    rows = [{"learning_rate": rate, "test_hr": 0.5} for rate in rates]
+    add_rows(tmp_path / "r.csv", rows)
+    assert main(["report", str(tmp_path / "r.csv")]) == 0
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:7]]
+    assert shown == ["1e-07", "1.0000001e-07", "0.007", "1048576", "1048577"]
+
+
 def test_lists_come_by_length_and_then_by_size(tmp_path):
     layers = [[], [8], [16], [32, 8], [128, 8], [64, 32, 8]]
     add_rows(tmp_path / "r.csv", [{"hidden_layers": each, "test_hr": 0.5} for each in layers[::-1]])
@@ -97,6 +114,10 @@ def test_by_chooses_the_columns(path, capsys):
         ["4", "2"],
         ["10", "1"],
     ]
+    assert main(["report", "negatives.csv", "--by", "model", "model"]) == 0
+    assert main(["report", "negatives.csv", "--by", "test_hr"]) == 2
+    said = capsys.readouterr().err
+    assert said == "ncf: test_hr is what the runs measured, and makes no configuration\n"
     assert main(["report", "negatives.csv", "--by", "num_negative"]) == 2
     said = capsys.readouterr().err
     assert said == "ncf: no column num_negative; did you mean 'num_negatives'?\n"
