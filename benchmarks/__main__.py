@@ -35,7 +35,8 @@ def main(arguments=None):
         for case in [] if options.page else options.cases or CASES:
             print(f"{case}, on {setting.dataset}", end=" ", flush=True)
             entry = run(case, setting)
-            measured = results | {case: entry}
+            # Another case may have been measured meanwhile, by another process.
+            measured = read(folder / "results.json") | {case: entry}
             results = {name: measured[name] for name in CASES if name in measured}
             write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
             print(f"{entry['took']} s", flush=True)

@@ -134,7 +134,7 @@ def count(value):
 def seconds(value):
     """Seconds as text: 470 s, 3.1 s, 0.14 s, 12 ms."""
     if value < 0.1:
-        return f"{1000 * value:.2g} ms"
+        return f"{float(f'{1000 * value:.2g}'):g} ms"
     return (
         f"{value:,.0f} s" if value >= 100 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
     )

@@ -146,6 +146,16 @@ def test_disks_and_folders_that_fail(trial):
 
 
 @forks
+def test_a_work_that_fails_is_not_taken_for_one_that_was_killed():
+    from trust.kills import Victim
+
+    for end in (Victim.wait, lambda victim: victim.kill(0.5)):
+        with pytest.raises(RuntimeError, match="the work ended by an error, with status 1"):
+            end(Victim(lambda say: 1 / 0))
+    assert Victim(lambda say: say("done")).kill(0.5) == (True, ["done"])
+
+
+@forks
 def test_processes_that_want_the_same_at_once():
     no_loss(faults.at_once, 1)
 

@@ -95,3 +95,20 @@ def test_neumf_without_a_tower_is_refused_at_the_top():
 )
 def test_what_a_fault_is(shown, fault):
     assert trust.Trial("a.ipynb", "epochs", 0, shown).fault == fault
+
+
+@pytest.mark.parametrize(
+    "command, fault",
+    [
+        (
+            ["parameters", "--notebook", "nosuch"],
+            "notebook: expected text in the name of one, found",
+        ),
+        (["mutation", "--module", "sampelr"], "no module 'sampelr'; did you mean 'sampler'?"),
+        (["versions", "--which", "newst"], "which: expected oldest or newest, found 'newst'"),
+    ],
+)
+def test_an_option_that_means_nothing_is_named_and_nothing_stored(tmp_path, command, fault):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["--out", str(tmp_path), *command])
+    assert fault in str(ended.value) and not list(tmp_path.iterdir())

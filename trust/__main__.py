@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ncf_utils.kernels import ENVIRONMENT
+from ncf_utils.parameters import ParameterError
 from ncf_utils.results import write_whole
 
 HERE = Path(__file__).parent
@@ -40,7 +41,10 @@ def main(arguments=None):
     now = {}
     for name in [] if page_only else [kind] if kind else KINDS:
         print(name, end=" ", flush=True)
-        now[name] = run(name, options)
+        try:
+            now[name] = run(name, options)
+        except ParameterError as error:  # an option means nothing
+            sys.exit(f"\n{error}")
         # Another kind may have been measured meanwhile, by another process.
         results = read(folder / "results.json") | {name: now[name]}
         order = dict.fromkeys([*KINDS, *results])

@@ -36,13 +36,15 @@ class Victim:
         reading, writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            status = 1
             try:
                 quiet = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(quiet, 1)
                 os.dup2(quiet, 2)
                 work(lambda line: os.write(writing, f"{line}\n".encode()))
+                status = 0
             finally:
-                os._exit(0)
+                os._exit(status)
         os.close(writing)
         self.reading = reading
 
@@ -50,13 +52,20 @@ class Victim:
         """Kill it, after some seconds; whether it had ended before, and what it has said."""
         time.sleep(after)
         os.kill(self.pid, signal.SIGKILL)
-        _, status = os.waitpid(self.pid, 0)
-        return os.WIFEXITED(status), self._said()
+        return self._ended(), self._said()
 
     def wait(self):
         """Let it end by itself; what it has said."""
-        os.waitpid(self.pid, 0)
+        self._ended()
         return self._said()
+
+    def _ended(self):
+        """Whether it came to its end; it must not have ended by an error."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if code > 0:
+            self._said()
+            raise RuntimeError(f"the work ended by an error, with status {code}")
+        return code == 0
 
     def _said(self):
         with open(self.reading, encoding="utf-8") as pipe:

@@ -62,6 +62,10 @@ def measure(module="", sample=40, seed=0, limit=60):
         seed: of the draw.
         limit: seconds of CPU that the tests of one fault may take; more counts as failing.
     """
+    from ncf_utils.parameters import ParameterError, nearest
+
+    if module and module not in MODULES:
+        raise ParameterError(f"no module {module!r}{nearest(module, MODULES)}")
     known = json.loads(SAME.read_text(encoding="utf-8")) if SAME.exists() else {}
     from .__main__ import stored
 

@@ -115,11 +115,16 @@ def measure(notebook="", whole=1):
             others stay as they are.
         whole: 0 leaves out the runs of whole notebooks.
     """
+    from ncf_utils.parameters import ParameterError
+
     from .__main__ import stored
 
-    others = [f"`{Path(path).stem}`" for path in notebooks() if notebook not in path]
+    chosen = [path for path in notebooks() if notebook in path]
+    if not chosen:
+        raise ParameterError(f"notebook: expected text in the name of one, found {notebook!r}")
+    others = [f"`{Path(path).stem}`" for path in notebooks() if path not in chosen]
     figures, told = stored("parameters", others)
-    for path in (path for path in notebooks() if notebook in path):
+    for path in chosen:
         trials = tried(path, (odd(path) if whole else []) + hostile(path))
         refused = [trial for trial in trials if trial.shown]
         faults = [f"{t.name} = {t.value!r:.40}: {t.fault}" for t in refused if t.fault]

@@ -12,6 +12,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from ncf_utils.parameters import ParameterError
+
 from .mutation import copied
 from .outputs import outcomes
 
@@ -30,6 +32,8 @@ def measure(which=""):
     """
     from .__main__ import stored
 
+    if which and which not in RESOLUTIONS:
+        raise ParameterError(f"which: expected oldest or newest, found {which!r}")
     wanted = [which] if which else list(RESOLUTIONS)
     figures, lines = stored("versions", [name for name in RESOLUTIONS if name not in wanted])
     told = {line[2:].split(":")[0]: line for line in lines}
