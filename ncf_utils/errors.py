@@ -1,5 +1,7 @@
 """Errors that speak to whoever gave a value or a file."""
 
+import math
+
 
 class OneLineError(ValueError):
     """An error whose message says all: a notebook shows it alone, without a traceback."""
@@ -25,6 +27,28 @@ def check_whole(name, value, least):
 
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise DataError(f"{name}: expected a whole number from {least}, found {value!r}")
+
+
+def check_number(name, value, least, integer=False, strict=False):
+    """`value` as a plain number, which JSON can hold.
+
+    Raises:
+        ValueError: it is no number >= `least`; the message names the parameter.
+    """
+    import numpy as np
+
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    try:
+        finite = isinstance(value, kinds) and math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        finite = False
+    if isinstance(value, bool) or not finite:
+        raise ValueError(f"{name} must be {'an integer' if integer else 'a number'}, not {value!r}")
+    if value < least or (strict and value == least):
+        raise ValueError(
+            f"{name} must be {'above' if strict else 'at least'} {least}, not {value!r}"
+        )
+    return int(value) if isinstance(value, (int, np.integer)) else float(value)
 
 
 def random_generator(seed):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncf_utils.data import Dataset
-from ncf_utils.errors import random_generator
+from ncf_utils.errors import check_number, random_generator
 
 TIES = ("pessimistic", "optimistic", "expected")
 
@@ -117,15 +117,9 @@ def ndcg(ranks, k=10, reduce=True):
     return _mean_gain(lambda rank: 1 / np.log2(rank + 2), ranks, k, reduce)
 
 
-def _at_least_one(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
-    return int(value)
-
-
 def _mean_gain(gain, ranks, k, reduce):
     """Average `gain(rank)` (0 beyond the list), over users and over tied ranks."""
-    k, ranks = _at_least_one("k", k), np.asarray(ranks)
+    k, ranks = check_number("k", k, 1, integer=True), np.asarray(ranks)
     if ranks.size == 0:
         raise ValueError("there are no ranks to average")
     if ranks.ndim != 1 and (ranks.ndim != 2 or ranks.shape[1] != 2):
@@ -211,7 +205,7 @@ def evaluate(
     held_out = getattr(dataset, split)
     if held_out is None or len(held_out) == 0:
         raise ValueError(f"{dataset.name} has no {split} items to evaluate")
-    batch_size = _at_least_one("batch_size", batch_size)
+    batch_size = check_number("batch_size", batch_size, 1, integer=True)
     if full:
         ranks, num_candidates = _full_ranks(score, dataset, split, ties, batch_size)
     else:
@@ -301,7 +295,7 @@ def bootstrap_interval(values, level=0.95, num_resamples=2000, seed=0) -> tuple[
         raise ValueError("values hold NaN or infinity")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level!r}")
-    num_resamples = _at_least_one("num_resamples", num_resamples)
+    num_resamples = check_number("num_resamples", num_resamples, 1, integer=True)
     # How often each distinct value is drawn is multinomial: no users x resamples array.
     distinct, counts = np.unique(values, return_counts=True)
     rng = random_generator(seed)

@@ -231,5 +231,6 @@ def _assigned(source, literals_only):
 
 def nearest(value, names):
     """``"; did you mean 'adam'?"`` for the name closest to `value`, or "" where none is close."""
-    near = difflib.get_close_matches(str(value)[:100].lower(), list(names), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_lower = {str(name).lower(): name for name in names}
+    near = difflib.get_close_matches(str(value)[:100].lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ncf_utils.data import Interactions, check_interactions
-from ncf_utils.errors import random_generator
+from ncf_utils.errors import check_number, random_generator
 
 IN_GROUPS = ("uniform", "popularity")  # strategies that draw negatives for each positive
 STRATEGIES = (*IN_GROUPS, "all")
@@ -44,16 +44,12 @@ class NegativeSampler:
 
     def __init__(self, train: Interactions, num_negatives=4, strategy="uniform", seed=0):
         check_interactions(train)
-        if isinstance(num_negatives, bool) or not isinstance(num_negatives, (int, np.integer)):
-            raise ValueError(f"num_negatives must be an integer, not {num_negatives!r}")
-        if num_negatives < 1:
-            raise ValueError(f"num_negatives must be at least 1, not {num_negatives}")
+        self.num_negatives = check_number("num_negatives", num_negatives, 1, integer=True)
         if strategy not in STRATEGIES:
             raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
         if train.num_items < 1:
             raise ValueError("there are no items to draw negatives from")
         self.train = train
-        self.num_negatives = int(num_negatives)
         self.strategy = strategy
         self._rng = random_generator(seed)
         self._seen = _SeenItems(train)

@@ -5,12 +5,11 @@ Built step by step in notebook 14, `serving`. Nothing here knows a framework.
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 
 from ncf_utils.data import DataError, Dataset
 from ncf_utils.metrics import checked_scores
+from ncf_utils.parameters import nearest
 from ncf_utils.training import check_number
 
 
@@ -150,10 +149,9 @@ def find_item(dataset: Dataset, item) -> int:
         ids = ", ".join(str(dataset.item_ids[index]) for index in found)
         raise DataError(f"{item!r} is the title of {len(found)} items: give an id, one of {ids}")
     if len(found) == 0:
-        by_lower = {title.lower(): title for title in titles if title}
-        near = difflib.get_close_matches(item[:100].lower(), by_lower, n=1)
-        hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
-        raise DataError(f"no item of {dataset.name} is titled {item!r}{hint}")
+        raise DataError(
+            f"no item of {dataset.name} is titled {item!r}{nearest(item, filter(None, titles))}"
+        )
     return int(found[0])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ncf_utils.allocation import keep_freed_memory
 from ncf_utils.data import Dataset
+from ncf_utils.errors import check_number
 from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
 
@@ -65,22 +66,6 @@ def check_choice(name, value, choices):
     """Raise a ValueError that names the parameter unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-
-
-def check_number(name, value, least, integer=False, strict=False):
-    """`value` as a plain number, which JSON can hold.
-
-    Raises:
-        ValueError: it is no number >= `least`; the message names the parameter.
-    """
-    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
-        raise ValueError(f"{name} must be {'an integer' if integer else 'a number'}, not {value!r}")
-    if value < least or (strict and value == least):
-        raise ValueError(
-            f"{name} must be {'above' if strict else 'at least'} {least}, not {value!r}"
-        )
-    return int(value) if isinstance(value, (int, np.integer)) else float(value)
 
 
 def check_average(average):

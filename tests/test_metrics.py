@@ -270,7 +270,7 @@ def test_metrics_against_a_loop(ranks, k):
 @pytest.mark.parametrize("metric", [hit_ratio, ndcg])
 @pytest.mark.parametrize("k", [0, -1, 2.5, True, None, "10"])
 def test_bad_k_is_named(metric, k):
-    with pytest.raises(ValueError, match="k must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="k must be (an integer|at least 1), not "):
         metric([0], k)
 
 
@@ -552,7 +552,7 @@ def test_a_split_that_is_not_there(tiny):
 
 @pytest.mark.parametrize("batch_size", [0, -5, 2.5])
 def test_bad_batch_size_is_named(tiny, batch_size):
-    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="batch_size must be (an integer|at least 1), not "):
         evaluate(constant_score, tiny, batch_size=batch_size)
 
 
@@ -630,7 +630,7 @@ def test_bootstrap_is_seeded():
         ({"values": [1.0], "level": 1}, "level must lie between 0 and 1"),
         ({"values": [1.0], "level": 95}, "level must lie between 0 and 1"),
         ({"values": [0.0, np.inf]}, "values hold NaN or infinity"),
-        ({"values": [1.0], "num_resamples": 0}, "num_resamples must be an integer of at least 1"),
+        ({"values": [1.0], "num_resamples": 0}, "num_resamples must be at least 1, not 0"),
         ({"values": [1.0], "num_resamples": 1.5}, "num_resamples must be an integer"),
     ],
 )

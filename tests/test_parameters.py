@@ -16,6 +16,7 @@ from ncf_utils.parameters import (
     check_parameters,
     choice,
     integer,
+    nearest,
     number,
 )
 
@@ -170,6 +171,11 @@ def test_a_huge_value_makes_a_short_message():
 def test_every_fault_is_named():
     with pytest.raises(ParameterError, match=r"epochs = 0: .* \| seed = -1: "):
         check_parameters(GOOD | {"epochs": 0, "seed": -1})
+
+
+def test_the_nearest_name_is_found_whatever_its_case():
+    assert nearest("neumf", ["GMF", "MLP", "NeuMF"]) == "; did you mean 'NeuMF'?"
+    assert nearest("SED", ["seed", "dataset"]) == "; did you mean 'seed'?"
 
 
 def test_a_misspelled_name_brings_the_nearest():
