@@ -140,7 +140,10 @@ def _plain(name, value):
 def _rounded(value):
     if isinstance(value, list):
         return [_rounded(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    # A penalty of 1e-06 is not none.
+    return round(value, 4) if abs(value) >= 1e-3 else float(f"{value:.3g}")
 
 
 LABELS = {

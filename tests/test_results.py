@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ncf_utils import results
 from ncf_utils.errors import DataError
 from ncf_utils.metrics import Evaluation, bootstrap_interval, hit_ratio, ndcg
 from ncf_utils.report import varying
@@ -226,6 +227,14 @@ def test_a_list_stays_out_of_the_sentence_and_all_its_digits_go_to_the_file(
     record(test_hr=0.5, curve=[None, 1 / 3])
     assert capsys.readouterr().out == "HR@10 0.500\n"
     assert json.loads((tmp_path / "rows").read_text())["curve"] == [None, 1 / 3]
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [(1e-6, 1e-6), (-1.23456e-5, -1.23e-5), (0.0, 0.0), (0.00123456, 0.0012), ([1e-6], [1e-6])],
+)
+def test_a_small_number_is_not_shown_as_none(value, shown):
+    assert results._rounded(value) == shown
 
 
 def test_kills_while_rows_are_written_leave_a_whole_file(tmp_path):
