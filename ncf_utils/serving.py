@@ -102,7 +102,9 @@ def best(scores, k) -> np.ndarray:
         >>> best(np.array([[0.1, 0.7, 0.7, 0.9]]), k=2)
         array([[3, 1]])
     """
-    scores = np.asarray(scores, dtype=float)  # in an unsigned type -scores would wrap around
+    scores = np.asarray(scores)
+    if scores.dtype.kind != "f":  # in an unsigned type -scores would wrap around
+        scores = scores.astype(float)
     top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     last = np.take_along_axis(scores, top, axis=1).min(axis=1, keepdims=True)
     # Which of several equals at the edge comes first, argpartition leaves open.

@@ -25,6 +25,13 @@ GENRES = (
     "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy "
     "Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
 ).split()
+# A CSV of results has one of these columns at least.
+RESULTS = set(
+    "dataset framework model num_factors hidden_layers embedding_dim num_negatives batch_size "
+    "learning_rate optimizer loss epochs seed pretrain refit picked_epoch validation_hr "
+    "validation_ndcg test_hr test_ndcg refit_hr refit_ndcg best_test_hr seconds cpus python "
+    "ncf_utils numpy torch tensorflow keras".split()
+)
 
 
 # --- lines and numbers ---------------------------------------------------------------------------
@@ -346,7 +353,8 @@ def _finite(value):
 def results(name, content):
     """The rows of a results CSV, as {column: text}."""
     rows, faults = csv_records(name, content)
-    header, *_ = _records(content.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))[0] or [
-        ([1], [])
-    ]
-    return (None if faults else [dict(zip(header[1], row, strict=True)) for _, row in rows]), faults
+    records, _ = _records(content.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))
+    span, header = records[0] if records else ([1], [])
+    if records and not RESULTS & set(header):  # some other table
+        faults |= {(name, number) for number in span}
+    return (None if faults else [dict(zip(header, row, strict=True)) for _, row in rows]), faults
