@@ -535,7 +535,8 @@ def promise(table, x, levels, dark=False) -> str:
         handles = ax.get_legend_handles_labels()
         # Two lines in either half, so that the axes are of one size.
         ncols = (len(handles[0]) + 1) // 2
-        figure.legend(*handles, loc="outside lower center", ncols=ncols)
+        narrow = {"fontsize": "small", "handlelength": 1.5, "columnspacing": 1}
+        figure.legend(*handles, loc="outside lower center", ncols=ncols, **narrow)
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
         plt.close(figure)

@@ -182,6 +182,23 @@ def test_the_picture_and_its_words_say_the_same(source):
         assert light != dark and words in text(source, "_promise.md")
 
 
+def test_the_legend_of_the_picture_is_not_cut(monkeypatch):
+    import matplotlib.pyplot as plt
+
+    drawn = []
+    monkeypatch.setattr(plt, "close", drawn.append)  # they are closed once they are written
+    tables, levels = book.paper_runs()
+    for x, table in tables.items():
+        book.promise(table, x, levels)
+    monkeypatch.undo()
+    for figure in drawn:
+        [legend] = figure.legends
+        box = legend.get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= figure.bbox.width
+        plt.close(figure)
+    assert len(drawn) == 2
+
+
 # --- what can go wrong
 
 
