@@ -727,11 +727,6 @@ def provenance(results):
         )
         for case, entry in results.items()
     ]
-    machines = []
-    for entry in results.values():
-        if entry["machine"] not in machines:
-            machines.append(entry["machine"])
-    told = "\n".join(f"- {machine_line(machine)}" for machine in machines)
     return f"""
 ## When and where
 
@@ -740,8 +735,17 @@ def provenance(results):
 Load is how many processes ran or waited, on average over a minute, this one among them. Kernels sum
 by AVX2 whatever a processor has (`MKL_CBWR=AVX2`), as in the notebooks; so did those of the limits.
 
-{told}
+{machine_lines(results)}
 """
+
+
+def machine_lines(results):
+    """A list of the machines that results were measured on, each once."""
+    machines = []
+    for entry in results.values():
+        if entry["machine"] not in machines:
+            machines.append(entry["machine"])
+    return "\n".join(f"- {machine_line(machine)}" for machine in machines)
 
 
 def machine_line(machine):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.page import filled, machine_line, seconds, table
+from benchmarks.page import filled, machine_lines, seconds, table
 
 TITLE = "# What was tried against it, and what became of it"
 INTRO = """
@@ -61,9 +61,5 @@ def provenance(results):
         )
         for kind, entry in results.items()
     ]
-    machines = []
-    for entry in results.values():
-        if entry["machine"] not in machines:
-            machines.append(entry["machine"])
-    told = "\n".join(f"- {machine_line(machine)}" for machine in machines)
-    return f"## When and where\n\n{table(['kind', 'date', 'took', 'with'], rows, left=4)}\n\n{told}"
+    told = table(["kind", "date", "took", "with"], rows, left=4)
+    return f"## When and where\n\n{told}\n\n{machine_lines(results)}"
