@@ -106,7 +106,7 @@ def fetch_packages(package_json, folder, report=print) -> dict[str, Path]:
 
     Raises:
         FileNotFoundError: there is no npm.
-        OSError: npm failed.
+        OSError: npm failed, or a package has a file that leads out of it.
     """
     told = json.loads(Path(package_json).read_text(encoding="utf-8"))
     found = {}
@@ -133,9 +133,20 @@ def _fetch(package, folder):
         raise OSError(f"npm pack {package} failed: {done.stderr.strip()}")
     [archive] = fresh.glob("*.tgz")
     with tarfile.open(archive) as files:
-        files.extractall(fresh, filter="data")
+        _unpack(files, fresh)
     (fresh / "package").rename(folder)  # all there or not at all
     shutil.rmtree(fresh)
+
+
+def _unpack(files, folder):
+    # By hand, for extractall knows no filter before Python 3.11.4. npm packs nothing but files.
+    for member in filter(tarfile.TarInfo.isfile, files):
+        target = (folder / member.name).resolve()
+        if not target.is_relative_to(folder.resolve()):
+            raise OSError(f"{files.name}: {member.name} leads out of the package")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with files.extractfile(member) as source, open(target, "wb") as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def _ipywidgets_licence():

@@ -1,8 +1,10 @@
 """What the course site is made from: its pages, their links, and the tables drawn from results."""
 
+import io
 import json
 import re
 import shutil
+import tarfile
 
 import pandas as pd
 import pytest
@@ -220,6 +222,30 @@ def test_npms_own_words_are_passed_on_and_nothing_half_stays(tmp_path, monkeypat
     with pytest.raises(OSError, match="npm pack mathjax@3.2.2 failed: no such version"):
         book.fetch_packages(wanted, tmp_path / "packages", report=lambda line: None)
     assert not (tmp_path / "packages/mathjax-3.2.2").exists()
+
+
+@pytest.mark.parametrize("name", ["package/dist/a.js", "../a.js"])
+def test_a_package_is_unpacked_but_not_beside_its_folder(tmp_path, monkeypatch, name):
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b"1+1;"))
+    wanted = tmp_path / "package.json"
+    wanted.write_text('{"dependencies": {"a": "1.0.0"}}')
+    npm = tmp_path / "bin/npm"  # called: npm pack PACKAGE --ignore-scripts --pack-destination FOLDER
+    npm.parent.mkdir()
+    npm.write_text(f'#!/bin/sh\ncp "{tmp_path}/a.tgz" "$5"\n')
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}:/bin:/usr/bin")
+    folder = tmp_path / "packages"
+    if name.startswith(".."):
+        with pytest.raises(OSError, match=r"a\.tgz: \.\./a\.js leads out of the package"):
+            book.fetch_packages(wanted, folder, report=lambda line: None)
+        assert not (folder / "a-1.0.0").exists() and not (folder / "a.js").exists()
+    else:
+        found = book.fetch_packages(wanted, folder, report=lambda line: None)
+        assert (found["a"] / "dist/a.js").read_text() == "1+1;"
+        assert [path.name for path in folder.iterdir()] == ["a-1.0.0"]
 
 
 def test_what_was_fetched_is_not_fetched_again(tmp_path, monkeypatch):
