@@ -232,7 +232,7 @@ def test_a_package_is_unpacked_but_not_beside_its_folder(tmp_path, monkeypatch, 
         archive.addfile(member, io.BytesIO(b"1+1;"))
     wanted = tmp_path / "package.json"
     wanted.write_text('{"dependencies": {"a": "1.0.0"}}')
-    npm = tmp_path / "bin/npm"  # called: npm pack PACKAGE --ignore-scripts --pack-destination FOLDER
+    npm = tmp_path / "bin/npm"  # npm pack PACKAGE --ignore-scripts --pack-destination FOLDER
     npm.parent.mkdir()
     npm.write_text(f'#!/bin/sh\ncp "{tmp_path}/a.tgz" "$5"\n')
     npm.chmod(0o755)
