@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from ncf_utils.data import Interactions, check_interactions
-from ncf_utils.errors import random_generator
-from ncf_utils.training import check_choice, check_number
+from ncf_utils.errors import check_number, random_generator
+from ncf_utils.training import check_choice
 
 SIMILARITIES = ("cosine", "jaccard")
 AT_ONCE = 2**16  # scores that a blend asks its parts for; few enough stay in the cache

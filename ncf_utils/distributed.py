@@ -37,6 +37,7 @@ from torch.func import functional_call
 
 from ncf_utils.allocation import keep_freed_memory
 from ncf_utils.data import Dataset, HeldOut, Interactions, load_dataset
+from ncf_utils.errors import check_number
 from ncf_utils.files import whole
 from ncf_utils.metrics import NaNScoresError, evaluate, hit_ratio, ndcg
 from ncf_utils.sampler import NegativeSampler
@@ -50,7 +51,7 @@ from ncf_utils.torch_ncf import (
     make_optimizer,
     save,
 )
-from ncf_utils.training import LOSSES, OPTIMIZERS, Fit, check_choice, check_number, groups_per_step
+from ncf_utils.training import LOSSES, OPTIMIZERS, Fit, check_choice, groups_per_step
 
 ITEMS = ("replicated", "sharded")
 

@@ -19,6 +19,7 @@ import numpy as np
 from keras import layers, ops
 
 from ncf_utils.data import Dataset
+from ncf_utils.errors import check_number
 from ncf_utils.files import whole
 from ncf_utils.sampler import IN_GROUPS
 from ncf_utils.training import (
@@ -28,7 +29,6 @@ from ncf_utils.training import (
     check_architecture,
     check_average,
     check_choice,
-    check_number,
     check_pretrained,
     check_weights,
     groups_per_step,

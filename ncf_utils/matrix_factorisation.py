@@ -14,8 +14,9 @@ import numpy as np
 
 from ncf_utils.baselines import check_train, score_by_user
 from ncf_utils.data import Interactions
+from ncf_utils.errors import check_number
 from ncf_utils.sampler import NegativeSampler
-from ncf_utils.training import check_choice, check_number
+from ncf_utils.training import check_choice
 
 NEGATIVES = ("any", "missing")
 

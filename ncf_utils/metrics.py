@@ -16,9 +16,9 @@ TIES = ("pessimistic", "optimistic", "expected")
 
 
 class NaNScoresError(ValueError):
-    """Scores that hold NaN, which has no place in an order; `row` is the first such row."""
+    """Scores that hold NaN, which has no place in an order; `row` is the first such, if known."""
 
-    def __init__(self, message, row=0):
+    def __init__(self, message, row=None):
         super().__init__(message)
         self.row = row
 
@@ -252,8 +252,7 @@ def _ranks_of(user, *scores_and_rivals):
     try:
         return positive_ranks(*scores_and_rivals)
     except NaNScoresError as error:
-        at = error.row
-        raise NaNScoresError(f"score returned NaN for user {user[at]}", at) from None
+        raise NaNScoresError(f"score returned NaN for user {user[error.row]}") from None
 
 
 def checked_scores(score, user, item):

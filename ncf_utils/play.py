@@ -21,9 +21,9 @@ from PIL import Image
 
 from ncf_utils import plots
 from ncf_utils.data import DataError
+from ncf_utils.errors import check_number
 from ncf_utils.report import METRICS
 from ncf_utils.serving import best, fold_in
-from ncf_utils.training import check_number
 
 # Lines that are seen on white and on black; everything else is as the page around it.
 _STYLE = """<style>

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ncf_utils.data import DataError, Dataset
+from ncf_utils.errors import check_number
 from ncf_utils.metrics import checked_scores
 from ncf_utils.parameters import nearest
-from ncf_utils.training import check_number
 
 
 def top_k(score, dataset: Dataset, user, k=10, batch_size=2**20):

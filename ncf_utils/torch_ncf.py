@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ncf_utils.data import Dataset
+from ncf_utils.errors import check_number
 from ncf_utils.files import whole
 from ncf_utils.sampler import IN_GROUPS
 from ncf_utils.torch_device import DeviceRanks, DeviceSampler, choose_device, is_accelerator
@@ -30,7 +31,6 @@ from ncf_utils.training import (
     check_architecture,
     check_average,
     check_choice,
-    check_number,
     check_pretrained,
     check_weights,
     groups_per_step,

@@ -17,13 +17,13 @@ from reference_models import is_torch, small_dataset
 
 from ncf_utils import training
 from ncf_utils.data import Dataset, HeldOut, Interactions
+from ncf_utils.errors import check_number
 from ncf_utils.metrics import evaluate
 from ncf_utils.sampler import NegativeSampler
 from ncf_utils.training import (
     Fit,
     ahead,
     check_choice,
-    check_number,
     groups_per_step,
     run_epochs,
 )
