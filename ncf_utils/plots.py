@@ -187,7 +187,7 @@ def beside(ax, ours, theirs, title, limit=0.03):
     ax.imshow(difference, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     ax.set_facecolor("0.92")  # shows where there is no run
     for (row, column), value in np.ndenumerate(ours.to_numpy(dtype=float)):
-        text = "no run yet" if np.isnan(value) else f"{value:.3f}"
+        text = "no run" if np.isnan(value) else f"{value:.3f}"
         color = "white" if abs(difference[row, column]) > 0.7 * limit else "black"
         text = f"{text}\n{theirs.iloc[row, column]:.3f}"
         ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)

@@ -283,7 +283,7 @@ def test_beside_shows_both_numbers_and_colours_the_difference():
     theirs.columns.name = "factors"
     _, ax = plt.subplots()
     plots.beside(ax, theirs + np.array([[0.03, np.nan]]), theirs, "MLP")
-    assert [text.get_text() for text in ax.texts] == ["0.530\n0.500", "no run yet\n0.600"]
+    assert [text.get_text() for text in ax.texts] == ["0.530\n0.500", "no run\n0.600"]
     assert ax.texts[0].get_color() == "white" and ax.texts[1].get_color() == "black"
     shown = ax.images[0].get_array()
     assert shown.filled(np.nan).ravel() == pytest.approx([0.03, np.nan], nan_ok=True)
