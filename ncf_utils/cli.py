@@ -78,13 +78,14 @@ def _parser():
     sweep.add_argument("--limit", type=_positive, metavar="N", help="make N runs at most")
     sweep.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="that a run may take")
     sweep.add_argument("--memory", type=_bytes, metavar="LIMIT", help="of a run, such as 4GB")
-    sweep.add_argument("--run", nargs="+", metavar="ID", help="only these runs of the grid")
+    named = {"nargs": "+", "action": "extend"}  # given twice, both count
+    sweep.add_argument("--run", **named, metavar="ID", help="only these runs of the grid")
     sweep.add_argument("--dry-run", action="store_true", help="check the grid, list what is to run")
 
     told = commands.add_parser("report", help="print and draw what the results hold")
     told.set_defaults(command=_report)
     told.add_argument("results", nargs="*", help="CSVs; all of data/results if none")
-    told.add_argument("--by", nargs="+", metavar="COLUMN", help="[the parameters that differ]")
+    told.add_argument("--by", **named, metavar="COLUMN", help="[the parameters that differ]")
     told.add_argument("--figure", metavar="PNG", help="draw HR@10 and NDCG@10 by the first COLUMN")
     told.add_argument("--build", default="build", help="where sweeps keep failures [%(default)s]")
 

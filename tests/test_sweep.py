@@ -280,10 +280,11 @@ def test_the_grids_that_are_kept_are_right(path):
             assert "unknown parameter" in str(error) and found.notebook != TRAIN
 
 
-def test_runs_can_be_named(folder, capsys):
+@pytest.mark.parametrize("again", [[], ["--run"]])
+def test_runs_can_be_named(again, folder, capsys):
     path = grid(folder, [{"x": [1, 2, 3]}])
     first, _, last = read_grid(path).runs
-    assert main(["sweep", str(path), "--dry-run", "--run", last.id, first.id]) == 0
+    assert main(["sweep", str(path), "--dry-run", "--run", last.id, *again, first.id]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].endswith("2 to make now") and shown[1:] == [str(first), str(last)]
     near = last.id[:-1] + ("0" if last.id[-1] != "0" else "1")
