@@ -18,6 +18,8 @@ def main(arguments=None):
     Args:
         arguments: list of strings; those of the process if None.
     """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what it cannot show ends nothing
     try:
         options = _parser().parse_args(arguments)
         status = options.command(options)

@@ -1,5 +1,6 @@
 """Runs notebooks from outside: the whole course, one with other parameters, or to store outputs."""
 
+import json
 import os
 import re
 import tempfile
@@ -308,10 +309,16 @@ def refresh_notebook(notebook, cell_timeout=None):
 
     path = Path(notebook)
     start = time.perf_counter()
+    try:
+        text = path.read_text(encoding="utf-8")
+        if json.loads(text)["nbformat"] != 4:  # without it nbformat takes it for version 1
+            raise ValueError("nbformat is not 4")
+        content = nbformat.reads(text, as_version=4)
+    except Exception as problem:  # whatever is wrong with one file, the others go on
+        return Outcome(path.stem, 0.0, error=f"{path}: not a notebook: {describe(problem)}")
     if path.stem in SUMS_BY_PROCESSOR and processor() == "unknown":
         error = "its outputs go by the processor, which this system does not tell"
         return Outcome(path.stem, 0.0, error=error)
-    content = nbformat.read(path, as_version=4)
     content.metadata.pop("widgets", None)  # of an earlier run
     for cell in content.cells:
         if cell.cell_type == "code":

@@ -129,7 +129,8 @@ def _count(sweep, result):
 def _tell(sweep, run, result, bar, flight, report):
     """Say what came of a run, and how long the rest will take by what the others took."""
     row = result["rows"][-1] if result["rows"] else {}
-    measured = [f"{name} {row[name]:.4f}" for name in ("test_hr", "refit_hr") if row.get(name)]
+    metrics = {name: row.get(name) for name in ("test_hr", "refit_hr")}
+    measured = [f"{name} {hr:.4f}" for name, hr in metrics.items() if isinstance(hr, float) and hr]
     said = f"FAILED {result['error']}" if result["error"] else ", ".join(measured)
     line = f"{run}: {said}{', ' if said else ''}{result['seconds']:.0f} s"
     if bar.disable:

@@ -330,6 +330,25 @@ def test_refresh_keeps_a_notebook_that_fails_as_it_was(folder, capsys):
     assert (folder / "02_fails.ipynb").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"cells": [{"cell_type": "markdown", "source": "mine"}], "metadata": {}}', "nbformat"),
+        ('{"cells": [], "metadata": {}, "nbformat": 3, "nbformat_minor": 0}', "nbformat is not 4"),
+        ("[]", "TypeError"),
+        ("<<<<<<< HEAD", "JSONDecodeError"),
+    ],
+)
+def test_refresh_leaves_what_is_no_notebook_and_goes_on(text, told, folder, capsys):
+    bad, plain = folder / "00_bad.ipynb", folder / "00_plain.ipynb"
+    bad.write_text(text)
+    before = plain.read_bytes()
+    assert main(["refresh", "00*", "--notebooks", str(folder)]) == 1
+    said = capsys.readouterr().out
+    assert f"{bad}: not a notebook" in said and told in said
+    assert bad.read_text() == text and plain.read_bytes() != before
+
+
 # --- sums that go by the processor's cache
 
 

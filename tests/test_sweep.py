@@ -5,6 +5,7 @@ for this file, or on workers of the sweep's own.
 """
 
 import csv
+import io
 import json
 import os
 import random
@@ -71,7 +72,7 @@ if mode == "kill" or (mode == "kill once" and not Path("killed").exists()):
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(99)"""
 RECORD = """if mode != "silent":
-    record(p | {"embedding_dim": 16}, test_hr=x / 100, curve=[None, 1 / 3], seconds=1)"""
+    record(p | {"embedding_dim": 16}, test_hr=own or x / 100, curve=[None, 1 / 3], seconds=1)"""
 
 
 # Five lines of YAML that would be 2**40 numbers if they were written out.
@@ -292,6 +293,14 @@ def test_runs_can_be_named(again, folder, capsys):
         read_grid(path).only([near])
 
 
+def test_what_the_output_cannot_show_ends_nothing(folder, monkeypatch):
+    path = grid(folder, [{"x": [1]}], name="≥.yaml")
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert main(["sweep", str(path), "--dry-run"]) == 0
+    assert b"\\u2265" in shown.getvalue()
+
+
 def test_a_misspelled_parameter_is_told_once_however_many_values_it_has(folder):
     with pytest.raises(GridError) as error:
         read_grid(grid(folder, [{"sed": [1, 2, 3]}]))
@@ -370,6 +379,15 @@ def rows_are_whole(folder, results="out/tiny.csv"):
     for copy in copies:
         nbformat.validate(nbformat.read(copy, as_version=4))
     return rows
+
+
+def test_a_metric_that_is_no_number_does_not_end_the_sweep(folder, cluster, capfd):
+    path = grid(folder, [{"own": ["0.5"]}, {"x": [7]}])
+    assert main(["sweep", str(path), "--scheduler", cluster[0]]) == 0
+    said = capfd.readouterr().out
+    assert "2 runs added" in said and "test_hr 0.0700" in said
+    with open("out/tiny.csv", newline="") as lines:
+        assert {row["test_hr"] for row in csv.DictReader(lines)} == {"0.5", "0.07"}
 
 
 def test_a_failure_is_kept_the_rest_goes_on_and_a_rerun_tries_again(folder, cluster, capfd):
