@@ -9,13 +9,16 @@ the next `ncf sweep` makes them.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
 import statistics
+import tempfile
 import time
 import uuid
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,6 +106,7 @@ def run_sweep(
             report(str(run))
     if dry_run or not waiting:
         return sweep
+    keeper.ready()
     task = (_without_outputs(grid.notebook), str(grid.notebook.parent), timeout, memory)
     # Without a terminal there is no bar: a line a run as it ends.
     bar = tqdm(total=len(waiting), desc="sweep", unit="run", disable=None)
@@ -162,6 +166,14 @@ class _Keeper:
         self.results, self.notebook = grid.results, grid.notebook.stem
         self.folder = Path(build) / "sweep" / grid.results.stem
 
+    def ready(self):
+        """Fail before the first run, naming the CSV, where no row could be written."""
+        try:
+            self.results.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.results.parent).close()
+        except OSError as error:
+            raise OSError(f"{self.results}: cannot be written: {error}") from error
+
     def held(self):
         """The ids of the runs that the CSV has, of this grid or of others."""
         rows = read_rows(self.results) if self.results.exists() else ()
@@ -189,7 +201,11 @@ class _Keeper:
     def keep(self, run, result):
         """Write the executed notebook, and then the row, or what went wrong.
 
-        A row that the CSV cannot hold is set in `result` as the run's error.
+        A row that the CSV cannot hold is set in `result` as the run's error. Where the CSV itself
+        fails, what the run recorded, perhaps in hours, is kept beside the notebook.
+
+        Raises:
+            OSError, ValueError: the CSV cannot be written or read; it names the file and the rows'.
         """
         if result["notebook"]:
             write_whole(self.folder / f"{run.id}.ipynb", result["notebook"])
@@ -204,6 +220,12 @@ class _Keeper:
                 return
             except RowError as error:
                 result["error"] = str(error)
+            except (OSError, ValueError) as error:
+                kept = self.folder / f"{run.id}.jsonl"
+                write_whole(kept, "".join(json.dumps(row) + "\n" for row in rows))
+                kind = OSError if isinstance(error, OSError) else ValueError
+                why = f"{self.results}: {error}; what the run recorded is in {kept}"
+                raise kind(why) from error
         told = {"run": run.id, "notebook": self.notebook, "chosen": run.chosen}
         told |= {"cell": result["cell"], "error": result["error"], "parameters": run.parameters}
         write_whole(failure, json.dumps(told, indent=1) + "\n")
@@ -344,9 +366,12 @@ def _cluster(workers, scheduler):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters, the sweep says
     if scheduler:
         try:
+            with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own
+                apart.submit(asyncio.run, asyncio.wait_for(_greet(scheduler), CONNECT)).result()
             client = Client(scheduler, timeout=CONNECT)
-        except (OSError, ValueError) as error:
-            raise ConnectionError(f"no scheduler at {scheduler}: {error}") from None
+        except Exception as error:  # of any kind, by what listens there
+            why = str(error) or f"nothing that speaks Dask answers within {CONNECT} s"
+            raise ConnectionError(f"no scheduler at {scheduler}: {why}") from None
         with client:
             yield client
         return
@@ -354,6 +379,15 @@ def _cluster(workers, scheduler):
         workers = workers or CPU_COUNT
         with _local_cluster(workers, CPU_COUNT // workers) as cluster, Client(cluster) as client:
             yield client
+
+
+async def _greet(scheduler):
+    """Shake hands with a scheduler; a client would wait for the answer without end."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    options = Security().get_connection_args("client")
+    (await connect(scheduler, timeout=CONNECT, **options)).abort()
 
 
 def _local_cluster(workers, cores):

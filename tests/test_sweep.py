@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -477,6 +478,26 @@ def test_a_kill_after_the_row_leaves_no_failure_of_an_earlier_try(folder, keeper
     assert keep.held() == {first.id} and not failures(folder)
 
 
+def test_a_csv_that_cannot_be_written_is_told_before_the_first_run(folder, capsys):
+    (folder / "file").touch()
+    path = grid(folder, [{"x": [1]}], results="file/tiny.csv")
+    assert main(["sweep", str(path), "--workers", "1"]) == 2
+    assert f"{folder / 'file' / 'tiny.csv'}: cannot be written" in capsys.readouterr().err
+    assert not trace(folder)
+
+
+def test_what_a_run_recorded_outlives_a_csv_that_fails(folder, keeper, monkeypatch):
+    def disk_full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sweeps, "add_rows", disk_full)
+    keep, first, _ = keeper
+    kept = folder / "build" / "sweep" / "tiny" / f"{first.id}.jsonl"
+    with pytest.raises(OSError, match=f"tiny.csv: .*No space left.*{kept}"):
+        keep.keep(first, made(test_hr=1 / 3))
+    assert json.loads(kept.read_text())["test_hr"] == 1 / 3
+
+
 def failures(folder):
     files = (folder / "build" / "sweep" / "tiny").glob("*.failed.json")
     told = [json.loads(file.read_text()) for file in files]
@@ -575,6 +596,16 @@ def test_without_a_scheduler_there_is_one_clear_line(folder, tmp_path, monkeypat
     path = grid(folder, [{"x": 1}])
     assert main(["sweep", str(path), "--scheduler", "tcp://127.0.0.1:1"]) == 2
     assert capfd.readouterr().err.startswith("ncf: no scheduler at tcp://127.0.0.1:1: ")
+
+
+def test_a_port_that_says_nothing_is_no_scheduler(folder, monkeypatch, capfd):
+    monkeypatch.setattr(sweeps, "CONNECT", 1)
+    path = grid(folder, [{"x": 1}])
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        assert main(["sweep", str(path), "--scheduler", address]) == 2
+    said = capfd.readouterr().err
+    assert f"no scheduler at {address}: nothing that speaks Dask answers within 1 s" in said
     assert main(["sweep", str(path), "--scheduler", "tcp://127.0.0.1:1", "--workers", "2"]) == 2
     assert "give one of them" in capfd.readouterr().err
 
