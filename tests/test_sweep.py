@@ -545,8 +545,6 @@ def start_sweep(folder, path, *options):
         [sys.executable, "-m", "ncf_utils", "sweep", str(path), *options],
         cwd=folder, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # A shell's background job ignores SIGINT, and so would this child of its child.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 

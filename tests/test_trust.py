@@ -4,6 +4,7 @@ import json
 import os
 import random
 import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from ncf_utils.errors import DataError
 from trust import __main__ as trust_main
 from trust import archives, faults, fuzz, kills, oracle, page, sweep_kills, training_kills
+from trust.elsewhere import elsewhere
 
 # --- broken files --------------------------------------------------------------------------------
 
@@ -128,9 +130,27 @@ WORST += ["compressed-bomb", "endless", "resets-half-way", "one-bit-wrong", "in-
 
 
 def no_loss(trial, *arguments):
+    figures, lost = elsewhere(tried, trial, *arguments)
+    assert not lost and figures["tried"] == figures["caught"] > 0
+
+
+def tried(trial, *arguments):
     trials = faults.Trials("test", tell=lambda *_, **__: None)
     trial(trials, *arguments)
-    assert not trials.lost and trials.figures["tried"] == trials.figures["caught"] > 0
+    return trials.figures, trials.lost
+
+
+def dies():
+    os._exit(3)
+
+
+def test_what_is_done_elsewhere_returns_raises_or_dies():
+    assert elsewhere(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        elsewhere(divmod, 7, 0)
+    with pytest.raises(BrokenProcessPool):
+        elsewhere(dies)
+    assert elsewhere(os.getpid) != os.getpid()
 
 
 @forks
@@ -162,7 +182,7 @@ def test_processes_that_want_the_same_at_once():
 
 @forks
 def test_kills_at_random_moments():
-    figures, _ = kills.measure(kills=10)
+    figures, _ = elsewhere(kills.measure, 10)
     assert set(figures) == set(kills.WORKS)
     for name, row in figures.items():
         assert row["tried"] == row["caught"] == 2 and row["lost"] == 0, name

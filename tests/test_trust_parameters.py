@@ -1,6 +1,8 @@
 """Hostile parameters end in one line at the top of a notebook: a sample of `trust.parameters`."""
 
+import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,13 @@ def test_hostile_values_end_in_one_line(notebook):
     for trial in trust.tried(notebook, kept):
         assert trial.shown or trial.name == "seed", f"{trial} is let through"
         assert not trial.shown or not trial.fault, f"{trial} {trial.fault}"
+
+
+def test_a_copy_that_does_not_answer_is_told(monkeypatch):
+    monkeypatch.setattr(trust, "LIMIT", 0.5)
+    assert trust._in_a_copy(divmod, 7, 2) == (3, 1)
+    assert trust._in_a_copy(time.sleep, 60) == ("no answer in 0.5 s",)
+    assert trust._in_a_copy(os._exit, 3) == ("the process ended with status 3",)
 
 
 def test_an_odd_value_that_is_refused_in_one_line_stays_out_of_the_whole_run(monkeypatch):

@@ -291,6 +291,9 @@ def read_only(trials):
                 written = [name for name in files_in(cache) if name.endswith(".npz")]
                 require(len(written) == (mode == 0o777), f"caches: {written}")
         with trials.trial("read-only, a download"), Server({"ml-1m.zip": ARCHIVE}) as server:
+            import pooch  # noqa: F401  # another user may not be able to
+            import requests  # noqa: F401
+
             url = server.url("as-it-should-be")
             (said,) = forked(lambda: load("ml-1m", url), user=user)
             require("DataError" in said and "cannot be written" in said, said)

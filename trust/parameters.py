@@ -18,7 +18,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .elsewhere import elsewhere
+
 ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 300  # seconds for the top of a notebook
 FOLDERS = ("notebooks", "notebooks/experiments")
 WHOLE = (-1, 0, 10**9, "four", 2.5, None, math.nan, [4], True, "3")
 REAL = (math.nan, math.inf, -1, 10**9, "0.01", None, [0.1], True)
@@ -222,65 +225,59 @@ def tried(notebook, cases, root=ROOT):
     Returns:
         list of Trial.
     """
-    with _forked(_tops, notebook, cases, root) as answers:
-        shown = list(answers)
-    if len(shown) != len(cases):
-        raise RuntimeError(f"{notebook}: it ended after {len(shown)} of {len(cases)} cases")
+    shown = elsewhere(_shown, notebook, cases, root)
     return [
         Trial(notebook, name, value, lines)
         for (name, value), lines in zip(cases, shown, strict=True)
     ]
 
 
-@contextlib.contextmanager
-def _forked(function, *arguments):
-    """Run a generator function in a copy of this process; gives what it yields."""
-
-    def work(send):
-        for answer in function(*arguments):
-            send.send(answer)
-
-    def answers():
-        with contextlib.suppress(EOFError):
-            while True:
-                yield receive.recv()
-
-    context = multiprocessing.get_context("fork")
-    receive, send = context.Pipe(duplex=False)
-    child = context.Process(target=work, args=(send,))
-    child.start()
-    send.close()
-    try:
-        yield answers()
-    finally:
-        receive.close()
-        child.join()
-
-
-def _tops(notebook, cases, root):
-    """What IPython shows of an error in each case: a tuple of lines."""
+def _shown(notebook, cases, root):
+    """What IPython shows of an error in each case: a list of tuples of lines."""
     from IPython.core.interactiveshell import InteractiveShell
     from papermill.translators import PythonTranslator
+    from traitlets.config import Config
 
     sources, at = top(notebook, root)
     os.chdir((root / notebook).parent)
     with tempfile.TemporaryDirectory() as home, contextlib.redirect_stdout(io.StringIO()):
         os.environ["IPYTHONDIR"] = home
-        shell, errors = InteractiveShell.instance(), []
-        shell.history_manager.enabled = False
+        # A history would have a thread of its own, and a copy of this process would lack it.
+        config = Config({"HistoryManager": {"enabled": False}})
+        shell, errors = InteractiveShell.instance(config=config), []
         shell._showtraceback = lambda kind, error, lines: errors.extend(lines)
-        if lines := list(_run(shell, sources[: at + 1], errors)):
-            raise RuntimeError(f"{notebook}: {lines[-1]}")
-        for name, value in cases:
-            injected = PythonTranslator.codify({name: value})
-            with _forked(_run, shell, [injected, *sources[at + 1 :]], errors) as answers:
-                yield tuple(answers)
+        _run(shell, sources[: at + 1], errors)
+        if errors:
+            raise RuntimeError(f"{notebook}: {errors[-1]}")
+        injected = [PythonTranslator.codify({name: value}) for name, value in cases]
+        rest = sources[at + 1 :]
+        return [_in_a_copy(_run, shell, [source, *rest], errors) for source in injected]
 
 
 def _run(shell, sources, errors):
-    """Run cells up to the first error; yields the lines that IPython shows of it."""
+    """Run cells up to the first error; the lines that IPython shows of it."""
     for source in sources:
         shell.run_cell(source, store_history=True)
         if errors:
             break
-    yield from errors
+    return tuple(errors)
+
+
+def _in_a_copy(function, *arguments):
+    """What a function returns in a copy of this process, or a line on why it returned nothing."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: send.send(function(*arguments)))
+    child.start()
+    send.close()
+    try:
+        if receive.poll(LIMIT):
+            return receive.recv()
+        return (f"no answer in {LIMIT} s",)
+    except EOFError:
+        child.join()
+        return (f"the process ended with status {child.exitcode}",)
+    finally:
+        child.kill()
+        child.join()
+        receive.close()

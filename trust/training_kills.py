@@ -7,7 +7,6 @@ another, are killed without a word (SIGKILL); then the same is done again.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .elsewhere import elsewhere
 from .faults import files_in, require
 from .kills import Kills, Victim, filled, span
 
@@ -123,7 +123,7 @@ def measure(kills=20, seed=0):
     for at, name in enumerate(WORKS):
         share = len(range(at, kills, len(WORKS)))
         trials = Kills(name, random.Random(f"{seed} {name}"))
-        figures[name] = _elsewhere(name, trials, share) if share else trials.figures
+        figures[name] = elsewhere(_work, name, trials, share) if share else trials.figures
     text = """
 *Before the end* is how often the work had not ended by itself. *Caught*: training goes on after the
 last epoch that was kept, whose row stays as it was, and ends with the weights, bit for bit, of a
@@ -133,22 +133,7 @@ said to be there. *Parts left* are unfinished files that lay about in the end.
     return figures, text
 
 
-def _elsewhere(name, trials, share):
-    """Make trials in a process of its own, where no framework has run: these do not like forks."""
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(name, trials, share, send))
-    process.start()
-    send.close()
-    try:
-        return receive.recv()
-    except EOFError:
-        raise RuntimeError(f"{name}: the process of the trials died") from None
-    finally:
-        process.join()
-
-
-def _work(name, trials, share, send):
-    os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+def _work(name, trials, share):
+    """The figures of trials: a copy of `trials` has made them."""
     WORKS[name](trials, share)
-    send.send(trials.figures)
+    return trials.figures
