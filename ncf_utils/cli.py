@@ -152,7 +152,7 @@ def _bytes(text):
 
     try:
         number = parse_bytes(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(error) from None
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")

@@ -77,6 +77,9 @@ def find_notebooks(folder, patterns=()):
         raise ValueError(f"no notebooks in {folder}")
     chosen = set()
     for pattern in patterns:
+        parent = Path(pattern).parent
+        if parent != Path() and parent.resolve() != Path(folder).resolve():
+            raise ValueError(f"{pattern}: not in {folder}, where notebooks are looked for")
         stem = Path(pattern).name.removesuffix(".ipynb")
         matching = [name for name in found if fnmatch(name, stem)]
         if not matching:
@@ -328,6 +331,7 @@ def refresh_notebook(notebook, cell_timeout=None):
         timeout=cell_timeout,
         kernel_name="python3",
         record_timing=False,
+        startup_timeout=120,
         extra_arguments=KERNEL_ARGUMENTS,
         resources={"metadata": {"path": str(path.resolve().parent)}},
     )
@@ -345,7 +349,10 @@ def refresh_notebook(notebook, cell_timeout=None):
     if path.stem in SUMS_BY_PROCESSOR:
         content.metadata["processor"] = processor()
     content = widgets_numbered(content, path.stem)
-    with whole(path) as part:
+    if path.read_text(encoding="utf-8") != text:
+        error = f"{path}: changed while it ran: its outputs are not stored"
+        return Outcome(path.stem, time.perf_counter() - start, error=error)
+    with whole(path.resolve()) as part:  # a link stays one
         part.write_text(nbformat.writes(content) + "\n", encoding="utf-8", newline="\n")
     return Outcome(path.stem, time.perf_counter() - start, recorded(content)[1])
 

@@ -24,6 +24,7 @@ run leaves open has the notebook's own value.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import itertools
 import json
@@ -251,6 +252,8 @@ class _Notebook:
         self.kinds |= {name: kind for name, kind in KINDS.items() if name in self.defaults}
         for source, _ in cells:
             self.kinds |= _own_kinds(source)
+        if self.kinds.get("dataset") is KINDS["dataset"]:
+            self.kinds["dataset"] = _dataset_from(path.parent)
         try:
             self.defaults = {name: self.check(name, value) for name, value in self.defaults.items()}
         except ValueError as error:
@@ -274,10 +277,12 @@ def _short(value):
 def _code_cells(path):
     """(source, tags) of each code cell of a notebook's file."""
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        if notebook["nbformat"] != 4:
+            raise ValueError
         return [
             ("".join(cell["source"]), cell["metadata"].get("tags", ()))
-            for cell in cells
+            for cell in notebook["cells"]
             if cell["cell_type"] == "code"
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -330,6 +335,22 @@ def _kind(node):
         options = {keyword.arg: _kind(keyword.value) for keyword in node.keywords}
         return make(*map(_kind, node.args), **options)
     return ast.literal_eval(node)
+
+
+def _dataset_from(folder):
+    """Kind: what `load_dataset` takes in a notebook in `folder`, where a relative path starts."""
+
+    def check(value):
+        from .data import is_here, known_names
+
+        with contextlib.chdir(folder):
+            value = KINDS["dataset"](value)
+            # An absolute path may be one of the workers' machines.
+            if value in known_names() or os.path.isabs(value) or is_here(value):
+                return value
+        raise ValueError(f"a path that is there from {folder}, or an absolute one")
+
+    return check
 
 
 _TYPES = {bool: "a truth value", int: "a whole number", float: "a number", str: "text"}

@@ -44,7 +44,8 @@ def print_report(results=(), by=None, figure=None, build="build", report=print):
     if not results:
         raise FileNotFoundError("no CSVs in data/results: name one")
     for path in results:
-        failed = failures(Path(build) / "sweep" / path.stem)
+        made = {row.get("run") for row in read_rows(path)} if path.exists() else ()
+        failed = failures(Path(build) / "sweep" / path.stem, made)
         if not path.exists() and not failed:
             raise FileNotFoundError(f"{path}: there is no such file")
         if path.exists():
@@ -80,10 +81,12 @@ def read_results(path):
     return rows
 
 
-def failures(folder):
-    """One line for each failed run of a sweep: its id, what was chosen, and its error."""
+def failures(folder, made=()):
+    """One line for each failed run, but those of the ids `made`: its id, choices and error."""
     lines = []
     for path in sorted(folder.glob("*.failed.json")):
+        if path.name.removesuffix(".failed.json") in made:  # elsewhere, or later by `ncf run`
+            continue
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             values = [f"{name}={told['parameters'][name]}" for name in told["chosen"]]
@@ -208,7 +211,7 @@ def draw(rows, x, *lines):
 
     lines = list(lines) or [name for name in varying(rows) if name != x]
     table = summary(rows, [*lines, x])
-    kind = "refit" if "refit_hr" in table and table.refit_hr.notna().all() else "test"
+    kind = "refit" if "refit_hr" in table and rows.refit_hr.notna().all() else "test"
     metrics = [name for name in (f"{kind}_hr", f"{kind}_ndcg") if name in table]
     if not metrics:
         raise ParameterError("nothing to draw: the runs have neither test_hr nor test_ndcg")

@@ -330,13 +330,18 @@ class _Flight:
 
 def _result(future):
     """What the worker returned, a failure where it could not, or None where it was called off."""
+    from concurrent.futures import CancelledError
+
     from distributed.scheduler import KilledWorker
 
     if future.cancelled() or future.status == "lost":
         return None
-    problem = future.exception()
-    if problem is None:
-        return future.result()
+    try:
+        problem = future.exception()
+        if problem is None:
+            return future.result()
+    except CancelledError:  # the scheduler died just now
+        return None
     error = describe(problem)
     if isinstance(problem, KilledWorker):
         times = problem.allowed_failures + 1

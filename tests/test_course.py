@@ -117,6 +117,14 @@ def test_a_folder_without_notebooks_is_an_error(tmp_path, capfd):
     assert capfd.readouterr().err == f"ncf: no notebooks in {tmp_path}\n"
 
 
+def test_a_notebook_of_another_folder_is_not_taken_for_one_here(folder, tmp_path):
+    write_notebook(tmp_path / "other" / "01_gmf.ipynb", "1")
+    (path,) = find_notebooks(folder, [str(folder / "01_gmf.ipynb")])
+    assert path == folder / "01_gmf.ipynb"
+    with pytest.raises(ValueError, match="01_gmf.ipynb: not in "):
+        find_notebooks(folder, [str(tmp_path / "other" / "01_gmf.ipynb")])
+
+
 def test_notebooks_come_in_the_order_of_their_names(folder):
     names = [path.stem for path in find_notebooks(folder, ["03*", "00*", "0[03]*"])]
     assert names == ["00_plain", "03_after"]
@@ -345,6 +353,26 @@ def test_refresh_leaves_what_is_no_notebook_and_goes_on(text, told, folder, caps
     said = capsys.readouterr().out
     assert f"{bad}: not a notebook" in said and told in said
     assert bad.read_text() == text and plain.read_bytes() != before
+
+
+def test_refresh_stores_nothing_over_an_edit_that_was_saved_meanwhile(folder, capsys):
+    path = folder / "04_edits.ipynb"
+    source = "text = open('04_edits.ipynb').read()\nopen('04_edits.ipynb', 'w').write(text + ' ')"
+    write_notebook(path, source)
+    before = path.read_text()
+    assert main(["refresh", "04*", "--notebooks", str(folder)]) == 1
+    assert "changed while it ran" in capsys.readouterr().out
+    assert path.read_text() == before + " "
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_refresh_writes_through_a_link(folder, tmp_path):
+    path, link = folder / "00_plain.ipynb", tmp_path / "links" / "00_plain.ipynb"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    before = path.read_bytes()
+    assert main(["refresh", "--notebooks", str(link.parent)]) == 0
+    assert link.is_symlink() and path.read_bytes() != before
 
 
 # --- sums that go by the processor's cache

@@ -107,6 +107,18 @@ def test_the_report_prints_a_line_a_configuration_and_what_failed(path, capsys):
     assert failures(path.parent / "nowhere") == []
 
 
+def test_a_failure_whose_run_was_made_later_is_no_longer_told(path, capsys):
+    folder = path.parent / "build" / "sweep" / "negatives"
+    folder.mkdir(parents=True)
+    for run in ("0a1b", "0a1c"):
+        told = {"run": run, "chosen": [], "parameters": {}, "error": "cell 4: Oh: no"}
+        (folder / f"{run}.failed.json").write_text(json.dumps(told))
+    add_rows(path, [{"run": "0a1b", "test_hr": 0.5}])
+    assert main(["report", "negatives.csv"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if "FAILED" in line] == ["FAILED 0a1c: cell 4: Oh: no"]
+
+
 def test_by_chooses_the_columns(path, capsys):
     assert main(["report", "negatives.csv", "--by", "num_negatives"]) == 0
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[2:5]] == [
@@ -164,6 +176,14 @@ def test_the_figure_prefers_the_refit_and_takes_lists_along_the_axis(tmp_path):
     assert ax.get_ylabel() == "refit HR@10"
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["[]", "[8]", "[32, 8]"]
     assert list(ax.get_lines()[0].get_ydata()) == pytest.approx([0.2, 0.3, 0.4])
+
+
+def test_the_figure_shows_no_mean_of_refits_that_some_seeds_lack(tmp_path):
+    rows = [{"seed": 0, "test_hr": 0.1, "refit_hr": 0.2}, {"seed": 1, "test_hr": 0.3}]
+    add_rows(tmp_path / "r.csv", [row | {"x": 1} for row in rows])
+    (ax,) = draw(read_results(tmp_path / "r.csv"), "x").axes
+    assert ax.get_ylabel() == "HR@10"
+    assert list(ax.get_lines()[0].get_ydata()) == pytest.approx([0.2])
 
 
 def test_the_figure_is_written_and_needs_a_column_to_run_along(path, capsys):

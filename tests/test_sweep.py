@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import nbformat
@@ -234,6 +235,21 @@ def test_every_fault_of_a_grid_is_named(folder):
     ]
 
 
+def test_a_relative_data_set_starts_where_the_notebook_stands(folder, monkeypatch):
+    work = folder / "work"
+    for made in ("lessons/beside", "work/here"):
+        (folder / made).mkdir(parents=True)
+    write_notebook(folder / "lessons" / "a.ipynb", CHECK, RECORD, parameters='dataset = "beside"')
+    monkeypatch.chdir(work)
+    absolute = str(folder / "nowhere")  # it may be there on another machine
+    path = grid(folder, [{"dataset": ["./beside", "ml-1m", absolute]}], notebook="lessons/a.ipynb")
+    assert [run["dataset"] for run in chosen(path)] == ["./beside", "ml-1m", absolute]
+    for name in ("./here", "../work/hree", "here"):
+        path = grid(folder, [{"dataset": name}], notebook="lessons/a.ipynb")
+        with pytest.raises(GridError, match=f"dataset = '{name}': expected .*path"):
+            read_grid(path)
+
+
 @pytest.mark.parametrize(
     "top, fault",
     [
@@ -244,6 +260,7 @@ def test_every_fault_of_a_grid_is_named(folder):
         ({"notebook": "x" * 300}, "line 1: notebook: there is no "),
         ({"notebook": "own.ipynb"}, "own.ipynb: epochs = 20000: expected a whole number from 1"),
         ({"notebook": "grid.yaml"}, "grid.yaml: not a notebook"),
+        ({"notebook": "old.ipynb"}, "old.ipynb: not a notebook"),
         ({"notebook": "bare.ipynb"}, "bare.ipynb: no cell is tagged parameters"),
         ({"notebook": "odd.ipynb"}, "odd.ipynb: expected plain literals in the cell of parameters"),
         ({"results": "out.txt"}, "line 2: results: expected a name that ends in .csv"),
@@ -254,6 +271,8 @@ def test_a_grid_without_its_notebook_or_results_is_an_error(folder, top, fault):
     write_notebook(folder / "bare.ipynb", "1", parameters=None)
     write_notebook(folder / "odd.ipynb", "1", parameters="x = open('y')")
     write_notebook(folder / "own.ipynb", "1", parameters="epochs = 20_000")
+    whole = json.loads((folder / "tiny.ipynb").read_text())
+    (folder / "old.ipynb").write_text(json.dumps({"cells": whole["cells"]}))
     with pytest.raises(GridError, match=fault.replace("(", r"\(")):
         read_grid(grid(folder, [{"x": 1}], **top))
 
@@ -461,6 +480,26 @@ def test_a_row_that_no_csv_can_hold_is_a_failure_of_its_run_alone(folder, keeper
     assert result["error"].startswith(fault)
     assert [row["run"] for row in read_rows("out/tiny.csv")] == [second.id]
     assert failures(folder) == {"fast": (0, result["error"])}
+
+
+@pytest.mark.parametrize("limit", ["1e400", "4 GX", "0"])
+def test_a_limit_of_memory_that_is_none_is_told(limit, capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "grid.yaml", "--memory", limit])
+    assert "argument --memory: " in capsys.readouterr().err
+
+
+def test_a_result_that_is_called_off_while_it_is_fetched_is_no_failure():
+    class Future:
+        status = "finished"
+
+        def cancelled(self):
+            return False
+
+        def exception(self):
+            raise CancelledError
+
+    assert sweeps._result(Future()) is None
 
 
 def test_a_kill_after_the_row_leaves_no_failure_of_an_earlier_try(folder, keeper, monkeypatch):
