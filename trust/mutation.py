@@ -48,8 +48,9 @@ MODULES = {
     ),
 }
 FRAMEWORKS = {"torch_ncf": ("torch",), "keras_ncf": ("torch", "keras")}
-PYTEST = "-x -q -p no:cacheprovider -p no:xdist -p no:nbval --hypothesis-seed=0 -m".split()
-PYTEST += ["not slow"]
+# faulthandler waits for a thread, which a copy of a process does not have.
+PYTEST = "-x -q -p no:cacheprovider -p no:xdist -p no:nbval -p no:faulthandler".split()
+PYTEST += ["--hypothesis-seed=0", "-m", "not slow"]
 AGAIN = 77  # status of a fault that waits for a process of its own
 
 
