@@ -7,6 +7,7 @@ import re
 import pytest
 
 from trust import mutation, notebooks
+from trust.elsewhere import elsewhere
 from trust.mutants import mutants
 
 SOURCE = '''
@@ -83,7 +84,7 @@ def test_a_mutant_is_killed_or_lives(tmp_path):
     (tmp_path / "tests" / "test_ratings.py").write_text(
         "from ncf_utils.ratings import double\n\n\ndef test_it():\n    assert double(3) == 6\n"
     )
-    outcomes = mutation.tested(tmp_path, "ratings")
+    outcomes = elsewhere(mutation.tested, tmp_path, "ratings")
     by_place = {mutant.where: outcome for mutant, outcome in outcomes["tried"]}
     assert by_place == {"double": "killed", "unused": "lived"}
     assert outcomes["of"] == len(outcomes["tried"]) == 5
