@@ -132,7 +132,9 @@ def seeds_in_words(seeds):
     return f"{few} to {many} seeds" if few < many else f"{many} seed{'s' * (many > 1)}"
 
 
-def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, colors=COLORS):
+def hr_and_ndcg(
+    table, x, by="model", kind="test", levels=None, dots=None, colors=COLORS, close_up=False
+):
     """Draw HR@10 and NDCG@10 by one setting: a line with its band of seeds for each group.
 
     Args:
@@ -145,6 +147,7 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
         dots: DataFrame of published values, hollow circles: columns `by`, `x`, ``hr_at_10`` and
             ``ndcg_at_10``.
         colors: value of `by`, or name of a level -> colour; a level may be one of `COLORS`.
+        close_up: show 0.01 below the lowest and above the highest point, and what is between.
 
     Returns:
         The figure, with two axes.
@@ -167,6 +170,9 @@ def hr_and_ndcg(table, x, by="model", kind="test", levels=None, dots=None, color
             ax.set_xscale("log", base=2)
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.set(xlabel=axis_label(x), ylabel=f"{metric.upper()}@10, 99 candidates")
+        if close_up:
+            points = table[f"{kind}_{metric}"]
+            ax.set_ylim(points.min() - 0.01, points.max() + 0.01)
     handles = axes[0].get_legend_handles_labels()
     title = None if by == "model" else axis_label(by)
     style = {"loc": "outside lower center", "ncols": 4, "fontsize": "small"}

@@ -278,6 +278,17 @@ def test_hr_and_ndcg_draws_lines_levels_and_published_dots():
     assert (first.get_xlabel(), first.get_ylabel()) == ("n", "HR@10, 99 candidates")
 
 
+def test_a_close_up_shows_the_lines_and_not_the_room_below():
+    table = pd.DataFrame({"model": "GMF", "n": [1, 4], "seeds": 1, "test_hr_std": np.nan})
+    table = table.assign(test_hr=[0.6, 0.64], test_ndcg=[0.3, 0.32], test_ndcg_std=np.nan)
+    levels = {"Random": (0.1, 0.05)}
+    hr, ndcg = plots.hr_and_ndcg(table, "n", levels=levels, close_up=True).axes
+    assert hr.get_ylim() == pytest.approx((0.59, 0.65))
+    assert ndcg.get_ylim() == pytest.approx((0.29, 0.33))
+    hr, _ = plots.hr_and_ndcg(table, "n", levels=levels).axes
+    assert hr.get_ylim()[0] < 0.1
+
+
 def test_beside_shows_both_numbers_and_colours_the_difference():
     theirs = pd.DataFrame([[0.5, 0.6]], index=pd.Index([3], name="hidden_layers"), columns=[8, 16])
     theirs.columns.name = "factors"
