@@ -152,8 +152,10 @@ def _bytes(text):
 
     try:
         number = parse_bytes(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise argparse.ArgumentTypeError(error) from None
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"expected a size such as 4GB, found {text!r}") from None
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return number

@@ -70,7 +70,8 @@ def find_notebooks(folder, patterns=()):
         patterns: names or globs, with or without the suffix, such as ``"08*"``; all if empty.
 
     Raises:
-        ValueError: a pattern matches nothing; the message names the nearest notebook.
+        ValueError: a pattern matches nothing (the message names the nearest notebook) or names
+            another folder, or there is no notebook at all.
     """
     found = {path.stem: path for path in sorted(Path(folder).glob("*.ipynb"))}
     if not found:
@@ -79,7 +80,7 @@ def find_notebooks(folder, patterns=()):
     for pattern in patterns:
         parent = Path(pattern).parent
         if parent != Path() and parent.resolve() != Path(folder).resolve():
-            raise ValueError(f"{pattern}: not in {folder}, where notebooks are looked for")
+            raise ValueError(f"{pattern}: not in {folder}; --notebooks names another folder")
         stem = Path(pattern).name.removesuffix(".ipynb")
         matching = [name for name in found if fnmatch(name, stem)]
         if not matching:
@@ -349,7 +350,11 @@ def refresh_notebook(notebook, cell_timeout=None):
     if path.stem in SUMS_BY_PROCESSOR:
         content.metadata["processor"] = processor()
     content = widgets_numbered(content, path.stem)
-    if path.read_text(encoding="utf-8") != text:
+    try:
+        same = path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        same = False
+    if not same:
         error = f"{path}: changed while it ran: its outputs are not stored"
         return Outcome(path.stem, time.perf_counter() - start, error=error)
     with whole(path.resolve()) as part:  # a link stays one

@@ -24,7 +24,6 @@ run leaves open has the notebook's own value.
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import itertools
 import json
@@ -286,7 +285,7 @@ def _code_cells(path):
             if cell["cell_type"] == "code"
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise GridError(f"{path}: not a notebook") from None
+        raise GridError(f"{path}: not a notebook of format 4") from None
 
 
 def _literals(path, source):
@@ -343,12 +342,13 @@ def _dataset_from(folder):
     def check(value):
         from .data import is_here, known_names
 
-        with contextlib.chdir(folder):
-            value = KINDS["dataset"](value)
+        if isinstance(value, str) and value.strip():
             # An absolute path may be one of the workers' machines.
-            if value in known_names() or os.path.isabs(value) or is_here(value):
+            there = is_here(os.path.join(folder, value))
+            if there or value in known_names() or os.path.isabs(value):
                 return value
-        raise ValueError(f"a path that is there from {folder}, or an absolute one")
+        KINDS["dataset"](value)  # says what is wrong with a name
+        raise ValueError(f"a name, an absolute path, or a path from {folder} to what is there")
 
     return check
 

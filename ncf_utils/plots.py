@@ -147,7 +147,8 @@ def hr_and_ndcg(
         dots: DataFrame of published values, hollow circles: columns `by`, `x`, ``hr_at_10`` and
             ``ndcg_at_10``.
         colors: value of `by`, or name of a level -> colour; a level may be one of `COLORS`.
-        close_up: show 0.01 below the lowest and above the highest point, and what is between.
+        close_up: show from 0.01 below the lowest mean of `table` to 0.01 above the highest; levels,
+            dots and bands may lie outside.
 
     Returns:
         The figure, with two axes.

@@ -211,7 +211,7 @@ def draw(rows, x, *lines):
 
     lines = list(lines) or [name for name in varying(rows) if name != x]
     table = summary(rows, [*lines, x])
-    kind = "refit" if "refit_hr" in table and rows.refit_hr.notna().all() else "test"
+    kind = "refit" if "refit_hr" in rows and rows.refit_hr.notna().all() else "test"
     metrics = [name for name in (f"{kind}_hr", f"{kind}_ndcg") if name in table]
     if not metrics:
         raise ParameterError("nothing to draw: the runs have neither test_hr nor test_ndcg")

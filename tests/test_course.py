@@ -356,13 +356,15 @@ def test_refresh_leaves_what_is_no_notebook_and_goes_on(text, told, folder, caps
 
 
 def test_refresh_stores_nothing_over_an_edit_that_was_saved_meanwhile(folder, capsys):
-    path = folder / "04_edits.ipynb"
-    source = "text = open('04_edits.ipynb').read()\nopen('04_edits.ipynb', 'w').write(text + ' ')"
+    path, gone, plain = (folder / f"00_{name}.ipynb" for name in ("edits", "gone", "plain"))
+    source = "text = open('00_edits.ipynb').read()\nopen('00_edits.ipynb', 'w').write(text + ' ')"
     write_notebook(path, source)
-    before = path.read_text()
-    assert main(["refresh", "04*", "--notebooks", str(folder)]) == 1
-    assert "changed while it ran" in capsys.readouterr().out
-    assert path.read_text() == before + " "
+    write_notebook(gone, "import os\nos.rename('00_gone.ipynb', 'elsewhere.ipynb')")
+    before, plain_before = path.read_text(), plain.read_bytes()
+    assert main(["refresh", "00*", "--notebooks", str(folder)]) == 1
+    assert capsys.readouterr().out.count("changed while it ran") == 2
+    assert path.read_text() == before + " " and not gone.exists()
+    assert plain.read_bytes() != plain_before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")

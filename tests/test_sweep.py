@@ -240,10 +240,12 @@ def test_a_relative_data_set_starts_where_the_notebook_stands(folder, monkeypatc
     for made in ("lessons/beside", "work/here"):
         (folder / made).mkdir(parents=True)
     write_notebook(folder / "lessons" / "a.ipynb", CHECK, RECORD, parameters='dataset = "beside"')
+    (folder / "mine" / "given").mkdir(parents=True)
     monkeypatch.chdir(work)
+    monkeypatch.setenv("NCF_DATA_DIR", "../mine")  # from here, as for a kernel
     absolute = str(folder / "nowhere")  # it may be there on another machine
-    path = grid(folder, [{"dataset": ["./beside", "ml-1m", absolute]}], notebook="lessons/a.ipynb")
-    assert [run["dataset"] for run in chosen(path)] == ["./beside", "ml-1m", absolute]
+    path = grid(folder, [{"dataset": ["./beside", "given", absolute]}], notebook="lessons/a.ipynb")
+    assert [run["dataset"] for run in chosen(path)] == ["./beside", "given", absolute]
     for name in ("./here", "../work/hree", "here"):
         path = grid(folder, [{"dataset": name}], notebook="lessons/a.ipynb")
         with pytest.raises(GridError, match=f"dataset = '{name}': expected .*path"):
@@ -259,8 +261,8 @@ def test_a_relative_data_set_starts_where_the_notebook_stands(folder, monkeypatc
         ({"notebook": "a\0.ipynb"}, "line 1: notebook: expected a path, found 'a.x00.ipynb'"),
         ({"notebook": "x" * 300}, "line 1: notebook: there is no "),
         ({"notebook": "own.ipynb"}, "own.ipynb: epochs = 20000: expected a whole number from 1"),
-        ({"notebook": "grid.yaml"}, "grid.yaml: not a notebook"),
-        ({"notebook": "old.ipynb"}, "old.ipynb: not a notebook"),
+        ({"notebook": "grid.yaml"}, "grid.yaml: not a notebook of format 4"),
+        ({"notebook": "old.ipynb"}, "old.ipynb: not a notebook of format 4"),
         ({"notebook": "bare.ipynb"}, "bare.ipynb: no cell is tagged parameters"),
         ({"notebook": "odd.ipynb"}, "odd.ipynb: expected plain literals in the cell of parameters"),
         ({"results": "out.txt"}, "line 2: results: expected a name that ends in .csv"),
@@ -482,11 +484,18 @@ def test_a_row_that_no_csv_can_hold_is_a_failure_of_its_run_alone(folder, keeper
     assert failures(folder) == {"fast": (0, result["error"])}
 
 
-@pytest.mark.parametrize("limit", ["1e400", "4 GX", "0"])
-def test_a_limit_of_memory_that_is_none_is_told(limit, capsys):
+@pytest.mark.parametrize(
+    "limit, fault",
+    [
+        ("1e400", "expected a size such as 4GB, found '1e400'"),
+        ("4 GX", "Could not interpret '"),
+        ("0", "at least 1"),
+    ],
+)
+def test_a_limit_of_memory_that_is_none_is_told(limit, fault, capsys):
     with pytest.raises(SystemExit):
         main(["sweep", "grid.yaml", "--memory", limit])
-    assert "argument --memory: " in capsys.readouterr().err
+    assert f"argument --memory: {fault}" in capsys.readouterr().err
 
 
 def test_a_result_that_is_called_off_while_it_is_fetched_is_no_failure():

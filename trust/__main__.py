@@ -8,12 +8,15 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from ncf_utils.kernels import ENVIRONMENT
 from ncf_utils.parameters import ParameterError
 from ncf_utils.results import write_whole
+
+from .elsewhere import elsewhere
 
 HERE = Path(__file__).parent
 #: The modules that measure, in the order of the page.
@@ -116,7 +119,7 @@ def run(kind, options):
 
     module, start = import_module(f".{kind}", __package__), time.perf_counter()
     given = _options(module) | options
-    figures, text = module.measure(**given)
+    figures, text = elsewhere(partial(module.measure, **given))
     return {
         "date": today(),
         "took": rounded(time.perf_counter() - start, 2),

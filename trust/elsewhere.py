@@ -7,7 +7,8 @@ threads, and waits for the lock for ever.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
+import pickle
+import traceback
 from multiprocessing import get_context
 
 #: No thread more than a process needs.
@@ -20,10 +21,36 @@ def elsewhere(function, *arguments):
     Args:
         function: one at the top of a module.
         arguments: what it is called with; they and what it returns have to be pickled.
+
+    Raises:
+        RuntimeError: the process died.
     """
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_alone) as pool:
-        return pool.submit(function, *arguments).result()
+    context = get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(send, pickle.dumps((function, arguments))))
+    process.start()
+    send.close()
+    try:
+        while not receive.poll(1):  # what it has forked may outlive it, and holds the pipe open
+            if not process.is_alive() and not receive.poll():
+                raise EOFError
+        answer, error = receive.recv()
+    except EOFError:
+        process.join()
+        what = f"{function!r:.60}{arguments!r:.100}"
+        raise RuntimeError(f"{what}: its process ended with status {process.exitcode}") from None
+    process.join()
+    if error is not None:
+        raise error
+    return answer
 
 
-def _alone():
+def _work(send, task):
     os.environ |= ALONE
+    try:
+        function, arguments = pickle.loads(task)  # only now: what it imports may start threads
+        answer = function(*arguments), None
+    except BaseException as error:
+        error.add_note(traceback.format_exc())
+        answer = None, error
+    send.send(answer)

@@ -291,7 +291,7 @@ def read_only(trials):
                 written = [name for name in files_in(cache) if name.endswith(".npz")]
                 require(len(written) == (mode == 0o777), f"caches: {written}")
         with trials.trial("read-only, a download"), Server({"ml-1m.zip": ARCHIVE}) as server:
-            import pooch  # noqa: F401  # another user may not be able to
+            import pooch  # noqa: F401  # here, for the other user may not be allowed to read it
             import requests  # noqa: F401
 
             url = server.url("as-it-should-be")
@@ -340,9 +340,9 @@ def measure(rounds=20):
     for name in ("servers", "full disks", "read-only folders", "at once"):
         rows[name] = Trials(name)
     servers(rows["servers"])
-    how = disks(rows["full disks"])
     read_only(rows["read-only folders"])
     at_once(rows["at once"], rounds)
+    how = disks(rows["full disks"])  # last: it runs a framework, and the others fork
     text = f"""
 {len(SCENARIOS)} servers on the loopback address, from one that is slow to one that never ends, each
 alone and before a mirror that works; a full disk (here by a {how}) under a download, a cache, rows

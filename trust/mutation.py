@@ -22,6 +22,7 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 
+from .elsewhere import ALONE
 from .mutants import mutants
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,7 +164,7 @@ def answered(checkout, tests, plugin):
 
 def load_frameworks(frameworks):
     """Import once what every copy of this process needs; nothing of the project."""
-    os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+    os.environ |= ALONE
     for package in ("pandas", "pytest", "scipy.sparse", "hypothesis.extra.numpy", *frameworks):
         import_module(package)
     with suppress(ImportError):

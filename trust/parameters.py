@@ -97,6 +97,8 @@ class Trial:
             return f"{len(self.shown)} lines in place of one"
         (line,) = self.shown
         kind, _, message = line.partition(": ")
+        if not message:
+            return line
         if kind == "ParameterError" and not re.search(rf"\b{re.escape(self.name)}\b", message):
             return "does not name the parameter"
         if kind not in ("ParameterError", "DataError"):
