@@ -7,9 +7,9 @@ threads, and waits for the lock for ever.
 from __future__ import annotations
 
 import os
-import pickle
 import traceback
 from multiprocessing import get_context
+from unittest.mock import patch
 
 #: No thread more than a process needs.
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
@@ -27,8 +27,9 @@ def elsewhere(function, *arguments):
     """
     context = get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(send, pickle.dumps((function, arguments))))
-    process.start()
+    process = context.Process(target=_work, args=(send, function, arguments))
+    with patch.dict(os.environ, ALONE):  # before what it imports can start threads
+        process.start()
     send.close()
     try:
         while not receive.poll(1):  # what it has forked may outlive it, and holds the pipe open
@@ -45,10 +46,8 @@ def elsewhere(function, *arguments):
     return answer
 
 
-def _work(send, task):
-    os.environ |= ALONE
+def _work(send, function, arguments):
     try:
-        function, arguments = pickle.loads(task)  # only now: what it imports may start threads
         answer = function(*arguments), None
     except BaseException as error:
         error.add_note(traceback.format_exc())
