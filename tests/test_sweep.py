@@ -236,17 +236,17 @@ def test_every_fault_of_a_grid_is_named(folder):
 
 
 def test_a_relative_data_set_starts_where_the_notebook_stands(folder, monkeypatch):
-    work = folder / "work"
-    for made in ("lessons/beside", "work/here"):
+    caller = folder / "caller"
+    for made in ("lessons/beside", "caller/here"):
         (folder / made).mkdir(parents=True)
     write_notebook(folder / "lessons" / "a.ipynb", CHECK, RECORD, parameters='dataset = "beside"')
     (folder / "mine" / "given").mkdir(parents=True)
-    monkeypatch.chdir(work)
+    monkeypatch.chdir(caller)
     monkeypatch.setenv("NCF_DATA_DIR", "../mine")  # from here, as for a kernel
     absolute = str(folder / "nowhere")  # it may be there on another machine
     path = grid(folder, [{"dataset": ["./beside", "given", absolute]}], notebook="lessons/a.ipynb")
     assert [run["dataset"] for run in chosen(path)] == ["./beside", "given", absolute]
-    for name in ("./here", "../work/hree", "here"):
+    for name in ("./here", "../caller/hree", "here"):
         path = grid(folder, [{"dataset": name}], notebook="lessons/a.ipynb")
         with pytest.raises(GridError, match=f"dataset = '{name}': expected .*path"):
             read_grid(path)
